@@ -1,0 +1,66 @@
+import type {
+  InitOptions,
+  ResultMessage,
+  RewoundMessage,
+  RunMessage,
+  StopReason,
+} from '../protocol/messages.ts';
+import type { Progress, RichResult } from '../runtime.ts';
+
+export type EngineKind = 'deno' | 'node' | 'browser' | 'fake';
+
+/** A kind of place where kernels live. */
+export interface Engine extends AsyncDisposable {
+  readonly kind: EngineKind;
+  /**
+   * Starts one worker and resolves when its kernel is ready for a run. Building an image that is missing or damaged
+   * is part of it, once for all workers. Rejects with `WorkerError` (`boot_failed`, `boot_timeout`) and leaves
+   * nothing behind. Aborting the signal ends the boot.
+   */
+  start(options: StartOptions): Promise<Worker>;
+}
+
+export interface StartOptions {
+  /** Unique in the process; shown in logs. */
+  id: string;
+  init: Omit<InitOptions, 'mode'>;
+  bootTimeoutMs: number;
+  onProgress?: (progress: Progress) => void;
+  onWarning?: (message: string) => void;
+  signal?: AbortSignal;
+}
+
+/** One place with one kernel: the host's handle on it. One run at a time. */
+export interface Worker {
+  readonly id: string;
+  readonly pid: number | undefined;
+  readonly pyodide: string;
+  readonly bootMs: number;
+  /** Resolves, never rejects, when the place is gone. */
+  readonly exited: Promise<WorkerExit>;
+  /**
+   * Resolves with Python's end. Rejects with `WorkerError` when the place dies first. The kernel takes the next run
+   * only after `onRewound`.
+   */
+  run(message: Omit<RunMessage, 'kind'>, events: RunSink): Promise<ResultMessage>;
+  interrupt(runId: string, reason: StopReason): void;
+  /** Rejects with `WorkerError` when no answer comes in `timeoutMs`. Answered while Python computes. */
+  ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }>;
+  /** Ends the place at once; `exited` tells when it has. */
+  kill(): void;
+  /** Ends it in order when it's idle, by force after `graceMs`. */
+  shutdown(graceMs: number): Promise<void>;
+}
+
+export interface WorkerExit {
+  /** True after `kill` or `shutdown`. */
+  expected: boolean;
+  /** What is known of it, in plain words. */
+  reason: string;
+}
+
+export interface RunSink {
+  onOutput(stream: 'stdout' | 'stderr', data: Uint8Array): void;
+  onDisplay(result: Omit<RichResult, 'isMainResult'>): void;
+  onRewound(message: RewoundMessage): void;
+}

@@ -1,0 +1,29 @@
+/** Whose fault a failure is. `python` failures are returned in an `Execution`; all others are thrown. */
+export type Fault = 'python' | 'limit' | 'worker' | 'caller' | 'internal';
+
+/**
+ * The one table of error codes. A code is stable: programs switch on it, the wire carries it.
+ * `retryable` says whether the same call may succeed on another worker or later, unchanged.
+ */
+export const errorCodes = {
+  python: { fault: 'python', retryable: false },
+  timeout: { fault: 'limit', retryable: false },
+  memory: { fault: 'limit', retryable: false },
+  output: { fault: 'limit', retryable: false },
+  interrupted: { fault: 'limit', retryable: false },
+  crashed: { fault: 'worker', retryable: true },
+  boot_failed: { fault: 'worker', retryable: true },
+  boot_timeout: { fault: 'worker', retryable: true },
+  protocol: { fault: 'worker', retryable: true },
+  usage: { fault: 'caller', retryable: false },
+  queue_full: { fault: 'caller', retryable: true },
+  closed: { fault: 'caller', retryable: false },
+  unavailable: { fault: 'internal', retryable: true },
+  internal: { fault: 'internal', retryable: false },
+} as const satisfies Record<string, { fault: Fault; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorCodes, value);
+}

@@ -1,0 +1,218 @@
+/**
+ * Everything that crosses the border between a host and a worker, by direction. Types only.
+ *
+ * `id` names the call a message belongs to. `parts` are binary parts: raw after the JSON envelope on a byte stream,
+ * transferred with `postMessage`. Every reply is `unknown` until `parse.ts` has looked at it: the worker runs hostile code.
+ */
+
+/** Raised by one whenever a message changes its meaning; the first frame of each side names it. */
+export const protocolVersion = 1;
+
+// ---- host → worker -------------------------------------------------------------------------------------------------
+
+/** The first message. Answered by `progress`… and `ready`, or `error`. */
+export interface InitMessage {
+  kind: 'init';
+  id: string;
+  version: number;
+  /** Absolute paths or URLs of what the worker boots from, and how; engines define more in `InitOptions`. */
+  options: InitOptions;
+  parts?: Uint8Array[];
+}
+
+export interface InitOptions {
+  /** `build`: boot plainly and freeze an image; `restore`: boot from the image; `plain`: boot plainly, no image. */
+  mode: 'build' | 'restore' | 'plain';
+  /** Ceiling of the WebAssembly memory for the worker's whole life. */
+  maxHeapBytes: number;
+  /** Environment of Python for every run. */
+  env: Record<string, string>;
+}
+
+/** Runs code. Answered by output events and one `result` (or `error`), then one `rewound` when the kernel is clean. */
+export interface RunMessage {
+  kind: 'run';
+  id: string;
+  code: string;
+  filename: string;
+  argv: string[];
+  env: Record<string, string>;
+  /** Text for stdin; then end of file. */
+  stdin: string;
+  /** WireValue object (`["d", …]`) as JSON text; buffers are `parts` by index. */
+  globals: string;
+  /** Written under the working folder; `part` is an index into `parts`. */
+  files: { path: string; part: number }[];
+  /** Whether the kernel is put back to its image afterwards; `none` keeps its state; `discard` when it will be ended. */
+  after: 'rewind' | 'none' | 'discard';
+  seed: number | null;
+  limits: {
+    /** 0 stands for no limit of the kernel's own. */
+    timeoutMs: number;
+    cpuMs: number;
+    memoryBytes: number;
+    outputBytes: number;
+    fileBytes: number;
+    fileCount: number;
+    valueBytes: number;
+  };
+  parts?: Uint8Array[];
+}
+
+/** Stops a run: `KeyboardInterrupt` in Python. */
+export interface InterruptMessage {
+  kind: 'interrupt';
+  /** The run's id. */
+  id: string;
+  reason: StopReason;
+}
+
+export interface PingMessage {
+  kind: 'ping';
+  id: string;
+}
+
+/** Ends the worker after the run under way. */
+export interface ShutdownMessage {
+  kind: 'shutdown';
+}
+
+export type HostMessage = InitMessage | RunMessage | InterruptMessage | PingMessage | ShutdownMessage;
+
+// ---- worker → host -------------------------------------------------------------------------------------------------
+
+export type StopReason = 'timeout' | 'cpu' | 'interrupted';
+
+export interface ReadyMessage {
+  kind: 'ready';
+  id: string;
+  version: number;
+  pyodide: string;
+  python: string;
+  heapBytes: number;
+  /** From the worker's first instruction to now. */
+  bootMs: number;
+  /** With `mode: 'build'`: the image file's bytes are `parts[0]`. */
+  parts?: Uint8Array[];
+}
+
+export interface ProgressMessage {
+  kind: 'progress';
+  id: string;
+  stage: string;
+  done: number;
+  total: number;
+  message: string;
+}
+
+/** Output as it is produced; the bytes are `parts[0]`. */
+export interface OutputMessage {
+  kind: 'stdout' | 'stderr';
+  id: string;
+  parts: Uint8Array[];
+}
+
+/** A rich display: MIME type → text, or base64 for binary types. */
+export interface DisplayMessage {
+  kind: 'display';
+  id: string;
+  data: Record<string, string>;
+  metadata: Record<string, unknown>;
+}
+
+/** How Python ended. */
+export interface ResultMessage {
+  kind: 'result';
+  id: string;
+  status: 'ok' | 'error';
+  /** Set when a limit stopped it, whatever Python made of that. */
+  stopped: StopReason | null;
+  text: string | null;
+  /** Index of the part with the `WireValue` as JSON, or null for no value; its own buffers are later parts. */
+  value: number | null;
+  /** MIME bundle of the last expression, or null. */
+  display: { data: Record<string, string>; metadata: Record<string, unknown> } | null;
+  error: WirePythonError | null;
+  /** Of `sys.exit`. */
+  exitCode: number | null;
+  /** `part` is an index into `parts`. */
+  files: { path: string; size: number; part: number }[];
+  executionCount: number;
+  runMs: number;
+  cpuMs: number;
+  heapBytes: number;
+  peakBytes: number;
+  deltaBytes: number;
+  truncated: { stdout: boolean; stderr: boolean; value: boolean; results: boolean; files: boolean };
+  parts?: Uint8Array[];
+}
+
+export interface WirePythonError {
+  name: string;
+  value: string;
+  traceback: string[];
+  frames: {
+    file: string;
+    line: number;
+    column: number | null;
+    endLine: number | null;
+    endColumn: number | null;
+    function: string;
+    source: string | null;
+  }[];
+  line: number | null;
+  column: number | null;
+}
+
+/** After `result`: the kernel is clean again, or says why it can't be (`dirty`) and must be replaced. */
+export interface RewoundMessage {
+  kind: 'rewound';
+  id: string;
+  rewindMs: number;
+  heapBytes: number;
+  dirty: string | null;
+}
+
+/** Packages were installed into the running kernel. */
+export interface InstalledMessage {
+  kind: 'installed';
+  id: string;
+  packages: { name: string; version: string }[];
+}
+
+/** An error as it crosses a border. `code` is one of `errors/codes.ts`, checked on arrival. */
+export interface WireError {
+  code: string;
+  message: string;
+  details: Record<string, unknown>;
+  stack: string | null;
+  cause: WireError | null;
+}
+
+/** The call `id` failed, or, with `id: null`, the worker as a whole. */
+export interface ErrorMessage {
+  kind: 'error';
+  id: string | null;
+  error: WireError;
+}
+
+export interface PongMessage {
+  kind: 'pong';
+  id: string;
+  /** The run under way. */
+  busy: string | null;
+  heapBytes: number;
+  /** Of the process, when the worker has one of its own. */
+  residentBytes: number | null;
+}
+
+export type WorkerMessage =
+  | ReadyMessage
+  | ProgressMessage
+  | OutputMessage
+  | DisplayMessage
+  | ResultMessage
+  | RewoundMessage
+  | InstalledMessage
+  | ErrorMessage
+  | PongMessage;

@@ -1,0 +1,308 @@
+/**
+ * What every caller programs against. Types only, no imports: a local pool, a browser and a remote server all
+ * implement `Runtime`.
+ */
+
+/** One user frame of a Python traceback, outermost first. Lines and columns count from 1. */
+export interface PythonFrame {
+  file: string;
+  line: number;
+  column?: number;
+  endLine?: number;
+  endColumn?: number;
+  function: string;
+  /** The source line, without its line break, when it is known. */
+  source?: string;
+}
+
+/** What Python raised, as data. */
+export interface PythonErrorInfo {
+  /** Class name, e.g. `ZeroDivisionError`. */
+  name: string;
+  /** `str(exception)`. */
+  value: string;
+  /** `name: value`, as the last line of a traceback shows it. */
+  message: string;
+  /** The traceback as Python prints it, user frames only, one string a line. */
+  traceback: string[];
+  /** The same as data. */
+  frames: PythonFrame[];
+  /** The line of the innermost frame, or of a syntax error. */
+  line?: number;
+  column?: number;
+}
+
+/** Stands for a Python object that has no JavaScript counterpart. */
+export interface PythonRepr {
+  /** Name of the Python type. */
+  readonly type: string;
+  readonly repr: string;
+  /** `type`: no counterpart; `cycle`: contains itself; `depth`, `size`: beyond the limits of a value. */
+  readonly why: 'type' | 'cycle' | 'depth' | 'size';
+}
+
+export type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
+
+/** A buffer of two or more dimensions, in C order. */
+export interface NdArray {
+  readonly data: TypedArray;
+  readonly shape: readonly number[];
+}
+
+/** What goes into Python as a global, and what comes out as a value. */
+export type Value =
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | Date
+  | TypedArray
+  | PythonRepr
+  | NdArray
+  | Value[]
+  | Map<Value, Value>
+  | Set<Value>
+  | { [key: string]: Value };
+
+/** How a run ended. Python's own exceptions are `error`; the rest are limits and losses. */
+export type ExecutionStatus = 'ok' | 'error' | 'timeout' | 'interrupted' | 'oom' | 'crashed';
+
+/** A MIME bundle: text types as strings, binary types (`image/png`, …) as base64. `application/json` is JSON text. */
+export interface RichResult {
+  data: Record<string, string>;
+  metadata: Record<string, unknown>;
+  /** True for the value of the last expression, false for `display()`. */
+  isMainResult: boolean;
+}
+
+/** A new or changed file under the run's working folder. */
+export interface OutputFile {
+  /** Unique in the execution. */
+  id: string;
+  /** Relative to the working folder, with `/`. */
+  path: string;
+  mimeType: string;
+  size: number;
+  bytes: Uint8Array;
+}
+
+export interface ExecutionTimings {
+  /** From the call until a worker took it. */
+  queuedMs: number;
+  /** Booting a worker, when the run had to wait for it. Never charged to the time limit. */
+  restoreMs: number;
+  /** In Python, from the first byte code to the reply. */
+  runMs: number;
+  /** Processor time used while the run lasted. */
+  cpuMs: number;
+  /** Storing a session; 0 without one. */
+  persistMs: number;
+  totalMs: number;
+}
+
+export interface ExecutionMemory {
+  /** Size of the WebAssembly heap after the run. */
+  heapBytes: number;
+  /** Highest address that Python's allocator had reached. */
+  peakBytes: number;
+  /** Growth by this run. */
+  deltaBytes: number;
+}
+
+/** One finished run. A plain, JSON-safe record but for `value` and `files[].bytes`, with getters on top. */
+export interface Execution {
+  readonly id: string;
+  readonly status: ExecutionStatus;
+  /** `repr()` of the last expression, when it has a value that is not `None`. */
+  readonly text?: string;
+  /** The last expression, converted deeply: see `Value`. */
+  readonly value?: Value;
+  readonly results: readonly RichResult[];
+  readonly logs: { readonly stdout: readonly string[]; readonly stderr: readonly string[] };
+  /** What Python raised; for a limit or a crash, what happened, in the same shape. */
+  readonly error?: PythonErrorInfo;
+  /** Of `sys.exit(code)`. */
+  readonly exitCode?: number;
+  readonly files: readonly OutputFile[];
+  readonly executionCount: number;
+  readonly timings: ExecutionTimings;
+  readonly memory: ExecutionMemory;
+  /** What was cut at its limit. */
+  readonly truncated: { stdout: boolean; stderr: boolean; value: boolean; results: boolean; files: boolean };
+  /** `backend` is the engine's kind. `lost`: the worker was killed or died by this run. */
+  readonly worker: { id: string; pid?: number; backend: string; pyodide: string; lost: boolean };
+  /** All of stdout as one string. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly png?: string;
+  readonly svg?: string;
+  readonly html?: string;
+  /** The value, or throws `PythonError` or `LimitError` or `WorkerError` when `status` is not `ok`. */
+  unwrap(): Value | undefined;
+}
+
+/** What a run tells while it goes on, in order. */
+export type RunEvent =
+  | { type: 'status'; status: 'queued' | 'booting' | 'running' }
+  | { type: 'progress'; stage: string; done: number; total: number; message: string }
+  | { type: 'stdout'; data: Uint8Array; text: string }
+  | { type: 'stderr'; data: Uint8Array; text: string }
+  | { type: 'display'; result: RichResult }
+  | { type: 'done'; execution: Execution };
+
+/** `rewind`: the worker is put back to its image. `process`: a fresh worker for each run. `none`: state stays. */
+export type Isolation = 'rewind' | 'process' | 'none';
+
+/** Limits of one run. The runtime's `maxLimits` bound what a run may ask for. */
+export interface RunLimits {
+  /** Wall time of the run in Python; booting and queueing are not charged. Default 60 000. */
+  timeoutMs: number;
+  /** Processor time of the run. Default: no limit but `timeoutMs`. */
+  cpuMs: number;
+  /** Python's heap. Past it Python raises `MemoryError`. Default 512 MiB. */
+  memoryBytes: number;
+  /** stdout, stderr and displays together. Default 10 MiB; the rest is dropped and marked. */
+  outputBytes: number;
+  /** All files that come back. Default 50 MiB. */
+  fileBytes: number;
+  /** Files that come back. Default 1000. */
+  fileCount: number;
+  /** The encoded value. Default 10 MiB; beyond it the value is its `repr`. */
+  valueBytes: number;
+}
+
+export interface RunOptions extends Partial<RunLimits> {
+  /** Shown in tracebacks. Default `<run>`. */
+  filename?: string;
+  /** Names for the code: JSON values, bigints, dates, maps, sets, typed arrays. */
+  globals?: Record<string, Value>;
+  /** Written under the working folder before the run: path → bytes or text or a stream of bytes. */
+  files?: Record<string, Uint8Array | string | AsyncIterable<Uint8Array>>;
+  /** `sys.argv[1:]`. */
+  argv?: readonly string[];
+  /** Added to the runtime's environment for Python. The host's environment is never passed on. */
+  env?: Record<string, string>;
+  /** What `input()` and `sys.stdin` read; then `EOFError`. Default: empty. */
+  stdin?: string | readonly string[];
+  /** Default: the runtime's. */
+  isolation?: Isolation;
+  /** Seeds `random` (and `numpy.random` when it is imported) instead of fresh entropy. */
+  seed?: number;
+  /** Interrupts the run: the execution's status is `interrupted`. */
+  signal?: AbortSignal;
+  onStdout?: (text: string, data: Uint8Array) => void;
+  onStderr?: (text: string, data: Uint8Array) => void;
+  onDisplay?: (result: RichResult) => void;
+  onProgress?: (progress: Progress) => void;
+}
+
+export interface Progress {
+  /** `assets`, `image`, `stdlib`, `packages`, `ready`. */
+  stage: string;
+  done: number;
+  /** 0 when it isn't known. */
+  total: number;
+  message: string;
+}
+
+/** A run under way: await it for the `Execution`, iterate it for its events, or both. */
+export interface Run extends Promise<Execution>, AsyncIterable<RunEvent> {
+  readonly id: string;
+  /** Interrupts it, as the `signal` does. */
+  interrupt(): void;
+}
+
+export type RuntimeStatus = 'idle' | 'booting' | 'ready' | 'degraded' | 'closing' | 'closed';
+
+export type RestartReason =
+  | 'crashed'
+  | 'timeout'
+  | 'interrupted'
+  | 'unhealthy'
+  | 'dirty'
+  | 'restart'
+  | 'boot_failed';
+export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation';
+
+/** What the pool tells, as it happens. */
+export type RuntimeEvent =
+  | { type: 'status'; status: RuntimeStatus; previous: RuntimeStatus }
+  | { type: 'worker:start'; worker: string; pid?: number; bootMs: number }
+  | { type: 'worker:restart'; worker: string; pid?: number; reason: RestartReason; ms: number }
+  | { type: 'worker:recycle'; worker: string; pid?: number; reason: RecycleReason; ms: number }
+  | { type: 'worker:exit'; worker: string; pid?: number; expected: boolean }
+  | { type: 'worker:boot_failed'; error: Error; attempt: number; retryInMs: number }
+  | { type: 'health'; worker: string; healthy: boolean; ms: number }
+  | { type: 'circuit'; open: boolean; error?: Error }
+  | { type: 'progress'; progress: Progress }
+  | { type: 'warning'; message: string }
+  | { type: 'drain' };
+
+export interface WorkerStats {
+  id: string;
+  pid?: number;
+  state: string;
+  runs: number;
+  heapBytes: number;
+  uptimeMs: number;
+}
+
+export interface RuntimeStats {
+  status: RuntimeStatus;
+  workers: WorkerStats[];
+  queued: number;
+  running: number;
+  started: number;
+  completed: number;
+  failed: number;
+  timeouts: number;
+  interrupted: number;
+  crashes: number;
+  rejected: number;
+  boots: number;
+  bootFailures: number;
+  restarts: number;
+  recycled: number;
+  rewinds: number;
+  healthChecks: number;
+}
+
+export interface WorkerHealth {
+  worker: string;
+  pid?: number;
+  healthy: boolean;
+  ms: number;
+}
+
+/** What every caller programs against: a local pool today, a remote server behind the same interface later. */
+export interface Runtime extends AsyncDisposable {
+  readonly status: RuntimeStatus;
+  readonly lastError: Error | undefined;
+  /** Runs `code` on a clean interpreter. Python's exceptions are in the `Execution`; failures of the system reject. */
+  run(code: string, options?: RunOptions): Run;
+  stats(): RuntimeStats;
+  /** Starts the pool ahead of the first run; resolves when its first worker is ready. */
+  warm(): Promise<void>;
+  /** Replaces every worker; runs under way finish first, queued ones wait. */
+  restart(): Promise<void>;
+  /** Resolves when nothing is queued or running. */
+  drain(): Promise<void>;
+  /** Pings every worker and replaces those that don't answer. */
+  healthCheckAll(): Promise<WorkerHealth[]>;
+  /** Listens to `RuntimeEvent`s; returns the function that stops listening. */
+  subscribe(listener: (event: RuntimeEvent) => void): () => void;
+  /** Ends every worker. Runs under way get `graceMs` (default 5000); queued ones reject with `closed`. Idempotent. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
