@@ -20,10 +20,19 @@ export interface Engine extends AsyncDisposable {
   start(options: StartOptions): Promise<Worker>;
 }
 
+/** Of the engines that boot real kernels. */
+export interface EngineOptions {
+  /** False boots every worker plainly: seconds instead of milliseconds, the same results. */
+  image: boolean;
+  /** Default: the user's cache folder. */
+  cacheDir?: string;
+}
+
 export interface StartOptions {
   /** Unique in the process; shown in logs. */
   id: string;
-  init: Omit<InitOptions, 'mode'>;
+  /** `warmingRuns`: 0 when a run is waiting for this worker. */
+  init: Pick<InitOptions, 'maxHeapBytes' | 'warmingRuns' | 'env'>;
   bootTimeoutMs: number;
   onProgress?: (progress: Progress) => void;
   onWarning?: (message: string) => void;

@@ -25,8 +25,14 @@ export interface InitOptions {
   mode: 'build' | 'restore' | 'plain';
   /** Ceiling of the WebAssembly memory for the worker's whole life. */
   maxHeapBytes: number;
+  /** How often a script is run and forgotten before `ready`: cold WebAssembly code makes the first runs slow. */
+  warmingRuns: number;
   /** Environment of Python for every run. */
   env: Record<string, string>;
+  /** Where the worker finds what it boots from, as URLs; null where the engine hands the bytes over by itself. */
+  assets: { glueUrl: string; wasmUrl: string; stdlibUrl: string; imageUrl: string | null } | null;
+  /** What the image must fit, or will be stamped with. */
+  fingerprint: { pyodide: string; buildId: string; kernelHash: string; lockHash: string };
 }
 
 /** Runs code. Answered by output events and one `result` (or `error`), then one `rewound` when the kernel is clean. */

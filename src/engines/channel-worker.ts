@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto';
+import { VivariumError, WorkerError } from '../errors/errors.ts';
+import {
+  type InitOptions,
+  protocolVersion,
+  type ReadyMessage,
+  type ResultMessage,
+  type RunMessage,
+  type StopReason,
+} from '../protocol/messages.ts';
+import { Channel, type EventMessage } from '../rpc/channel.ts';
+import type { Port } from '../rpc/port.ts';
+import type { RunSink, StartOptions, Worker, WorkerExit } from './engine.ts';
+
+/** What an engine starts: a pipe to it, and a way to end it. */
+export interface Place {
+  port: Port;
+  pid: number | undefined;
+  kill(): void;
+  /** Keeps the host's process alive while true. */
+  hold(held: boolean): void;
+  /** Resolves, never rejects, with what is known of its end. */
+  exited: Promise<string>;
+}
+
+/** The host's handle on any worker that speaks the protocol, whatever its place is. */
+export class ChannelWorker implements Worker {
+  readonly id: string;
+  readonly pid: number | undefined;
+  readonly pyodide: string;
+  readonly bootMs: number;
+  readonly exited: Promise<WorkerExit>;
+  readonly #place: Place;
+  readonly #channel: Channel;
+  #pending = 0;
+  #expected = false;
+
+  /** Boots the kernel in the place, or ends the place and rejects. */
+  static async start(
+    place: Place,
+    init: InitOptions,
+    options: StartOptions,
+  ): Promise<{ worker: ChannelWorker; ready: ReadyMessage }> {
+    const channel = new Channel(place.port);
+    place.exited.then((reason) => channel.fail(new WorkerError('crashed', reason)));
+    try {
+      const ready = await channel.call(
+        { kind: 'init', id: randomUUID(), version: protocolVersion, options: init },
+        {
+          timeoutMs: options.bootTimeoutMs,
+          timeoutCode: 'boot_timeout',
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
+          onEvent(event) {
+            if (event.kind !== 'progress') return;
+            const { stage, done, total, message } = event;
+            options.onProgress?.({ stage, done, total, message });
+          },
+        },
+      );
+      if (ready.version !== protocolVersion) {
+        throw new WorkerError(
+          'boot_failed',
+          `the worker speaks protocol ${ready.version}, not ${protocolVersion}`,
+        );
+      }
+      return { worker: new ChannelWorker(place, channel, ready, options.id), ready };
+    } catch (error) {
+      place.kill();
+      throw bootFailure(error);
+    }
+  }
+
+  private constructor(place: Place, channel: Channel, ready: ReadyMessage, id: string) {
+    this.#place = place;
+    this.#channel = channel;
+    this.id = id;
+    this.pid = place.pid;
+    this.pyodide = ready.pyodide;
+    this.bootMs = ready.bootMs;
+    this.exited = place.exited.then((reason) => ({ expected: this.#expected, reason }));
+    // Once the channel has failed nothing the place says counts any more.
+    channel.closed.then(() => place.kill());
+    place.hold(false);
+  }
+
+  async run(message: Omit<RunMessage, 'kind'>, events: RunSink): Promise<ResultMessage> {
+    const { id, after } = message;
+    this.#hold();
+    try {
+      const result = await this.#channel.call(
+        { kind: 'run', ...message },
+        { onEvent: (event) => this.#tell(event, events) },
+      );
+      if (after === 'discard') {
+        this.#channel.release(id);
+        this.#release();
+      }
+      return result;
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  #tell(event: EventMessage, events: RunSink): void {
+    switch (event.kind) {
+      case 'stdout':
+      case 'stderr':
+        for (const part of event.parts) events.onOutput(event.kind, part);
+        return;
+      case 'display':
+        events.onDisplay({ data: event.data, metadata: event.metadata });
+        return;
+      case 'rewound':
+        this.#release();
+        events.onRewound(event);
+        return;
+      case 'progress':
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  interrupt(runId: string, reason: StopReason): void {
+    this.#channel.notify({ kind: 'interrupt', id: runId, reason });
+  }
+
+  async ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }> {
+    this.#hold();
+    try {
+      return await this.#channel.call({ kind: 'ping', id: randomUUID() }, { timeoutMs });
+    } finally {
+      this.#release();
+    }
+  }
+
+  kill(): void {
+    this.#expected = true;
+    this.#place.hold(true);
+    this.#place.kill();
+  }
+
+  async shutdown(graceMs: number): Promise<void> {
+    this.#expected = true;
+    this.#place.hold(true);
+    this.#channel.notify({ kind: 'shutdown' });
+    const timer = setTimeout(() => this.#place.kill(), graceMs);
+    await this.#place.exited;
+    clearTimeout(timer);
+  }
+
+  /** An idle worker doesn't keep the host's process alive; one that has something to do does. */
+  #hold(): void {
+    this.#pending += 1;
+    if (this.#pending === 1) this.#place.hold(true);
+  }
+
+  #release(): void {
+    this.#pending -= 1;
+    if (this.#pending === 0) this.#place.hold(false);
+  }
+}
+
+/** Whatever goes wrong in a boot is `boot_failed`, but for `boot_timeout` and what the caller's signal says. */
+function bootFailure(error: unknown): unknown {
+  if (!(error instanceof VivariumError) || error.code === 'boot_timeout' || error.code === 'boot_failed')
+    return error;
+  return new WorkerError('boot_failed', `the worker did not boot: ${error.message}`, {
+    cause: error,
+    details: error.details,
+  });
+}

@@ -1,0 +1,49 @@
+/**
+ * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
+ * none, and loses every permission before guest code runs.
+ */
+import { decodeImage, verifyImage } from '../../image/format.ts';
+import { disguiseRealm } from '../../kernel/environment.ts';
+import { serveKernel } from '../../kernel/serve.ts';
+import type { InitMessage, WorkerMessage } from '../../protocol/messages.ts';
+import { parseHostMessage } from '../../protocol/parse.ts';
+
+const post: (message: WorkerMessage, transfer: Transferable[]) => void =
+  globalThis.postMessage.bind(globalThis);
+const readFile = Deno.readFile;
+const { revokeSync } = Deno.permissions;
+
+function start(signals: Int32Array): void {
+  const serve = serveKernel({
+    signals,
+    post(message) {
+      post(
+        message,
+        'parts' in message ? (message.parts ?? []).map((part) => part.buffer as ArrayBuffer) : [],
+      );
+    },
+    async loadAssets(init: InitMessage) {
+      const { assets, fingerprint } = init.options;
+      if (assets === null) throw new Error('a Deno worker needs the places of its assets');
+      const [wasm, stdlib, image] = await Promise.all([
+        readFile(new URL(assets.wasmUrl)).then((bytes) => WebAssembly.compile(bytes)),
+        readFile(new URL(assets.stdlibUrl)),
+        assets.imageUrl === null
+          ? null
+          : readFile(new URL(assets.imageUrl)).then(async (bytes) => {
+              await verifyImage(bytes);
+              return decodeImage(bytes, fingerprint);
+            }),
+      ]);
+      disguiseRealm();
+      return { glueUrl: assets.glueUrl, wasm, stdlib, image, fingerprint };
+    },
+    lockDown() {
+      for (const name of ['read', 'import']) revokeSync({ name });
+    },
+  });
+  globalThis.onmessage = (event: MessageEvent<unknown>) => serve(parseHostMessage(event.data));
+}
+
+// The first message is the supervisor's own: the shared words.
+globalThis.onmessage = (event: MessageEvent<unknown>) => start(event.data as Int32Array);

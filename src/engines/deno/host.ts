@@ -1,0 +1,130 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { StreamPort } from '../../rpc/stream-port.ts';
+import { findAssets, workerUrl } from '../assets.ts';
+import { ChannelWorker, type Place } from '../channel-worker.ts';
+import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
+import { defaultCacheDir, ImageCache } from '../image-cache.ts';
+import { type StartInMode, startWithImage } from '../start-with-image.ts';
+import { findDeno } from './binary.ts';
+
+const wasmPageBytes = 65536;
+/** For the kernel's own JavaScript objects: files, buffers, messages. WebAssembly memory is not in it. */
+const javascriptHeapMb = 512;
+const keptStderrBytes = 4096;
+
+/** A process without any permission for each worker: the engine for code that isn't trusted. */
+export function createDenoEngine(options: EngineOptions): Engine {
+  const cache = new ImageCache(options.cacheDir ?? defaultCacheDir());
+  const assets = findAssets();
+  // Reported by the first start.
+  assets.catch(() => {});
+
+  const start = async (startOptions: StartOptions): Promise<ChannelWorker> => {
+    const { glueUrl, wasmUrl, stdlibUrl, fingerprint } = await assets;
+    const deno = findDeno();
+    const inMode: StartInMode = async (mode, imagePath, bootOptions) => {
+      const imageUrl = imagePath === null ? null : pathToFileURL(imagePath).href;
+      const readable = [glueUrl, wasmUrl, stdlibUrl, workerUrl('deno-kernel.js').href];
+      if (imageUrl !== null) readable.push(imageUrl);
+      const place = launch(deno, readable.map(toPath), bootOptions.init.maxHeapBytes);
+      const { worker, ready } = await ChannelWorker.start(
+        place,
+        { ...bootOptions.init, mode, assets: { glueUrl, wasmUrl, stdlibUrl, imageUrl }, fingerprint },
+        bootOptions,
+      );
+      return { worker, parts: ready.parts ?? [] };
+    };
+    if (options.image) return startWithImage(cache, fingerprint, inMode, startOptions);
+    return (await inMode('plain', null, startOptions)).worker;
+  };
+
+  return { kind: 'deno', start, async [Symbol.asyncDispose]() {} };
+}
+
+function toPath(url: string): string {
+  return fileURLToPath(url);
+}
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+function launch(deno: string, readable: readonly string[], maxHeapBytes: number): Place {
+  const child: Child = spawn(deno, denoArguments(readable, maxHeapBytes), {
+    cwd: '/',
+    // Nothing of the host's environment is passed on. Without a folder of its own Deno can keep nothing either.
+    env: { DENO_DIR: '/dev/null/none', DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+    windowsHide: true,
+  });
+  const { promise: exited, resolve } = Promise.withResolvers<string>();
+  let stderr = '';
+  const port = new StreamPort({
+    auth: randomUUID(),
+    write(chunks) {
+      for (const chunk of chunks) child.stdin.write(chunk);
+    },
+    close: () => child.kill('SIGKILL'),
+  });
+  child.stdout.on('data', (chunk: Buffer) => port.receive(chunk));
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
+  });
+  // A broken pipe is the end of the process, which is told below.
+  child.stdin.on('error', () => {});
+  child.on('error', (error) => resolve(`the worker's process could not be started: ${error.message}`));
+  child.on('close', (code, signal) => {
+    const how = signal === null ? `with code ${code}` : `by ${signal}`;
+    resolve(`the worker's process ended ${how}${lastLine(stderr)}`);
+    port.end();
+  });
+  return {
+    port,
+    pid: child.pid,
+    exited,
+    kill: () => child.kill('SIGKILL'),
+    hold(held) {
+      const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
+      for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
+    },
+  };
+}
+
+/**
+ * Read permission for the kernel's own files until it has booted, nothing else, and no way to get more: no prompt, no
+ * registry, no remote module, no configuration, no storage. V8 may not make code from strings.
+ */
+function denoArguments(readable: readonly string[], maxHeapBytes: number): string[] {
+  const v8Flags = [
+    `--wasm-max-mem-pages=${Math.ceil(maxHeapBytes / wasmPageBytes)}`,
+    `--max-old-space-size=${javascriptHeapMb}`,
+    '--disallow-code-generation-from-strings',
+  ];
+  return [
+    'run',
+    '--quiet',
+    '--no-prompt',
+    '--no-remote',
+    '--no-npm',
+    '--cached-only',
+    '--no-config',
+    '--no-lock',
+    '--node-modules-dir=none',
+    '--allow-import=none.invalid',
+    `--location=https://${randomUUID()}.invalid`,
+    `--v8-flags=${v8Flags.join(',')}`,
+    `--allow-read=${readable.map((path) => path.replaceAll(',', ',,')).join(',')}`,
+    toPath(workerUrl('deno-supervisor.js').href),
+  ];
+}
+
+function lastLine(stderr: string): string {
+  const line =
+    stderr
+      .trim()
+      .split('\n')
+      .find((text) => text.includes('error')) ?? '';
+  return line === '' ? '' : `: ${line.slice(0, 300)}`;
+}

@@ -1,0 +1,87 @@
+/**
+ * The main thread of a Deno worker: it owns the pipes to the host and the thread with the kernel, so that it answers
+ * while Python computes. Each frame it sends carries a token that came with the host's first frame and that no other
+ * thread has seen; guest code that reached the pipe could not forge one.
+ */
+
+import { encodeFrame, FrameDecoder } from '../../protocol/frames.ts';
+import type { HostMessage, WorkerMessage } from '../../protocol/messages.ts';
+import { parseHostMessage, parseWorkerMessage } from '../../protocol/parse.ts';
+import { signalWords, stopCode } from '../../protocol/signals.ts';
+
+const { exit, memoryUsage } = Deno;
+const stdout = Deno.stdout;
+const stdin = Deno.stdin;
+
+const signals = new Int32Array(new SharedArrayBuffer(signalWords.length * 4));
+const decoder = new FrameDecoder();
+let running: string | null = null;
+
+const kernel = new Worker(new URL('./deno-kernel.js', import.meta.url), { type: 'module', name: 'kernel' });
+kernel.postMessage(signals);
+kernel.onmessage = (event: MessageEvent<unknown>) => {
+  const message = parseWorkerMessage(event.data);
+  if (message.kind === 'ready') {
+    for (const name of ['read', 'import']) Deno.permissions.revokeSync({ name });
+  } else if (message.kind === 'result') running = null;
+  send(message);
+};
+kernel.onerror = (event: ErrorEvent) => {
+  event.preventDefault();
+  send({
+    kind: 'error',
+    id: null,
+    error: { code: 'crashed', message: event.message, details: {}, stack: null, cause: null },
+  });
+  exit(1);
+};
+
+function send(message: WorkerMessage): void {
+  const { auth } = decoder;
+  for (const chunk of encodeFrame(message, auth === undefined ? {} : { auth })) {
+    for (let at = 0; at < chunk.length; ) at += stdout.writeSync(chunk.subarray(at));
+  }
+}
+
+function receive(message: HostMessage): void {
+  switch (message.kind) {
+    case 'init':
+      kernel.postMessage(message);
+      return;
+    case 'run':
+      running = message.id;
+      kernel.postMessage(
+        message,
+        (message.parts ?? []).map((part) => part.buffer as ArrayBuffer),
+      );
+      return;
+    case 'interrupt':
+      if (message.id !== running) return;
+      Atomics.store(signals, signalWords.interrupt, stopCode(message.reason));
+      Atomics.notify(signals, signalWords.interrupt);
+      return;
+    case 'ping':
+      send({
+        kind: 'pong',
+        id: message.id,
+        busy: running,
+        heapBytes: Atomics.load(signals, signalWords.heapPages) * 65536,
+        residentBytes: memoryUsage().rss,
+      });
+      return;
+    case 'shutdown':
+      exit(0);
+      return;
+    default:
+      message satisfies never;
+  }
+}
+
+// The end of the pipe is the end of the host: nothing is left to work for.
+const buffer = new Uint8Array(256 * 1024);
+for (;;) {
+  const length = await stdin.read(buffer);
+  if (length === null) break;
+  for (const message of decoder.push(buffer.subarray(0, length))) receive(parseHostMessage(message));
+}
+exit(0);

@@ -1,0 +1,56 @@
+import type { RunMessage } from '../../protocol/messages.ts';
+import type { RichResult, Value } from '../../runtime.ts';
+
+/** What a scripted worker is asked to run. */
+export interface FakeRun {
+  readonly code: string;
+  readonly message: Omit<RunMessage, 'kind'>;
+  readonly worker: string;
+  /** Counts the runs of this worker from 1. */
+  readonly count: number;
+}
+
+/** What becomes of a run; `{}` is a success without a value. */
+export interface FakeOutcome {
+  stdout?: string | Uint8Array | readonly (string | Uint8Array)[];
+  stderr?: string | Uint8Array | readonly (string | Uint8Array)[];
+  displays?: readonly Omit<RichResult, 'isMainResult'>[];
+  value?: Value;
+  /** `repr()` of the value. */
+  text?: string;
+  /** MIME bundle of the value. */
+  display?: Omit<RichResult, 'isMainResult'>;
+  /** What Python raised. */
+  error?: { name: string; value: string };
+  exitCode?: number;
+  files?: Record<string, string | Uint8Array>;
+  /** Time in Python, by the clock. `Infinity`: until the run's deadline or an interrupt. Default 0. */
+  delayMs?: number;
+  /** Neither the deadline nor an interrupt ends it: only the worker's end does. */
+  unstoppable?: boolean;
+  /** The kernel forgets its own deadline; an interrupt ends it. */
+  forgetsDeadline?: boolean;
+  /** After the delay the worker dies; a text says of what. */
+  crash?: boolean | string;
+  /** Python's heap from now on. Default 32 MiB. */
+  heapBytes?: number;
+  /** Default: at once and clean. `dirty`: why it can't be clean. `delayMs: Infinity`: it never comes back. */
+  rewind?: { delayMs?: number; dirty?: string };
+}
+
+export interface FakeBoot {
+  /** Default 0; longer than the boot's timeout for one that times out. */
+  delayMs?: number;
+  /** What `start` rejects with after the delay. */
+  error?: Error;
+}
+
+/** What fake workers do. */
+export interface FakeScript {
+  /** An exception thrown here is what Python raised. Default: every run succeeds without a value. */
+  run?: (run: FakeRun) => FakeOutcome;
+  /** `attempt` counts all boots from 1. */
+  boot?: (boot: { readonly id: string; readonly attempt: number }) => FakeBoot;
+  /** Whether a worker answers a ping. Default true. */
+  ping?: (worker: string) => boolean;
+}

@@ -1,0 +1,34 @@
+/** The kernel's thread of the `node` engine: in the host's own process, so for trusted code only. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { decodeImage } from '../../image/format.ts';
+import { disguiseRealm } from '../../kernel/environment.ts';
+import { serveKernel } from '../../kernel/serve.ts';
+import { parseHostMessage } from '../../protocol/parse.ts';
+import type { ThreadData } from './start.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('not a worker thread');
+const { signals, glueUrl, wasm, stdlib, image } = workerData as ThreadData;
+
+const serve = serveKernel({
+  signals,
+  post(message) {
+    port.postMessage(
+      message,
+      'parts' in message ? (message.parts ?? []).map((part) => part.buffer as ArrayBuffer) : [],
+    );
+  },
+  async loadAssets(init) {
+    const { fingerprint } = init.options;
+    disguiseRealm();
+    return {
+      glueUrl,
+      wasm: wasm as WebAssembly.Module,
+      stdlib,
+      image: image === null ? null : decodeImage(image, fingerprint),
+      fingerprint,
+    };
+  },
+  lockDown() {},
+});
+port.on('message', (message: unknown) => serve(parseHostMessage(message)));

@@ -1,0 +1,215 @@
+/**
+ * The image file: a frozen interpreter.
+ *
+ *     offset  bytes
+ *          0  8    magic "VIVIMAGE"
+ *          8  4    format version, u32 LE
+ *         12  4    header length in bytes, u32 LE
+ *         16  8    length of the whole file, u64 LE
+ *         24  32   SHA-256 of everything from offset 56 to the end
+ *         56  …    header, JSON in UTF-8
+ *          …  …    zeros up to a multiple of `pageBytes`
+ *          …  …    the heap's pages that are not all zero, in the order of `pages`
+ */
+
+export const imageVersion = 1;
+export const pageBytes = 4096;
+
+const magic = new Uint8Array([...'VIVIMAGE'].map((letter) => letter.charCodeAt(0)));
+const preludeBytes = 56;
+const maxHeaderBytes = 64 * 1024 * 1024;
+
+/** What an image fits: all of it must be equal to what the kernel is. */
+export interface Fingerprint {
+  pyodide: string;
+  /** Pyodide's hash of its glue and its main module. */
+  buildId: string;
+  /** Of our kernel and of the Python inside it. */
+  kernelHash: string;
+  /** Of the packages' lock; empty for the standard library alone. */
+  lockHash: string;
+}
+
+/** A dynamic library of the image, in the order of loading. Empty until images hold packages. */
+export interface ImageLibrary {
+  path: string;
+  handle: number;
+  global: boolean;
+  memoryBase: number;
+  tableBase: number;
+}
+
+export interface ImageHeader {
+  fingerprint: Fingerprint;
+  python: string;
+  /** Size of the WebAssembly memory. */
+  heapBytes: number;
+  /** End of the allocator's arena. */
+  heapTop: number;
+  stackPointer: number;
+  tableLength: number;
+  /** Address of the harness's `execute`. */
+  executeAddress: number;
+  /** Pyodide's JS reference table, as `serializeHiwire` gives it. */
+  hiwire: unknown;
+  libraries: ImageLibrary[];
+  /** Runs of pages: first page, count. */
+  pages: [number, number][];
+}
+
+/** The bytes are no image, are cut or altered, or are of another version. */
+export class ImageError extends Error {
+  override readonly name = 'ImageError';
+}
+
+/** Finds the pages of `heap` that hold anything. */
+export function usedPages(heap: Uint8Array): [number, number][] {
+  const words = new BigUint64Array(heap.buffer, heap.byteOffset, heap.byteLength / 8);
+  const wordsPerPage = pageBytes / 8;
+  const runs: [number, number][] = [];
+  let open: [number, number] | undefined;
+  for (let page = 0; page * wordsPerPage < words.length; page += 1) {
+    const start = page * wordsPerPage;
+    let used = false;
+    for (let word = start; word < start + wordsPerPage; word += 1) {
+      if (words[word] !== 0n) {
+        used = true;
+        break;
+      }
+    }
+    if (!used) open = undefined;
+    else if (open === undefined) {
+      open = [page, 1];
+      runs.push(open);
+    } else open[1] += 1;
+  }
+  return runs;
+}
+
+export async function encodeImage(
+  header: Omit<ImageHeader, 'pages'>,
+  heap: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pages = usedPages(heap);
+  const headerBytes = new TextEncoder().encode(JSON.stringify({ ...header, pages }));
+  const dataStart = roundUp(preludeBytes + headerBytes.length);
+  const dataBytes = pages.reduce((sum, [, count]) => sum + count * pageBytes, 0);
+  const file = new Uint8Array(dataStart + dataBytes);
+  const view = new DataView(file.buffer);
+  file.set(magic);
+  view.setUint32(8, imageVersion, true);
+  view.setUint32(12, headerBytes.length, true);
+  view.setBigUint64(16, BigInt(file.length), true);
+  file.set(headerBytes, preludeBytes);
+  let offset = dataStart;
+  for (const [first, count] of pages) {
+    file.set(heap.subarray(first * pageBytes, (first + count) * pageBytes), offset);
+    offset += count * pageBytes;
+  }
+  file.set(await digest(file), 24);
+  return file;
+}
+
+export interface DecodedImage {
+  header: ImageHeader;
+  /** The pages, back to back. */
+  data: Uint8Array;
+}
+
+/** Throws `ImageError` when the checksum is not that of the bytes. */
+export async function verifyImage(file: Uint8Array<ArrayBuffer>): Promise<void> {
+  const stored = file.subarray(24, preludeBytes);
+  const actual = await digest(file);
+  if (!actual.every((byte, index) => byte === stored[index])) throw new ImageError('image checksum is wrong');
+}
+
+/**
+ * Reads an image that must fit `expected`. Throws `ImageError` unless magic, version, lengths and fingerprint are all
+ * right. The checksum is `verifyImage`'s: call both before anything of the image is used.
+ */
+export function decodeImage(file: Uint8Array, expected: Fingerprint): DecodedImage {
+  const header = readImageHeader(file);
+  const mismatch = fingerprintMismatch(header.fingerprint, expected);
+  if (mismatch !== undefined) throw new ImageError(`image is for another ${mismatch}`);
+  const headerBytes = new DataView(file.buffer, file.byteOffset).getUint32(12, true);
+  return { header, data: file.subarray(roundUp(preludeBytes + headerBytes)) };
+}
+
+function readImageHeader(file: Uint8Array): ImageHeader {
+  if (file.length < preludeBytes) throw new ImageError('image is cut short');
+  if (!magic.every((byte, index) => byte === file[index])) throw new ImageError('not an image file');
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const version = view.getUint32(8, true);
+  if (version !== imageVersion) throw new ImageError(`image has version ${version}, not ${imageVersion}`);
+  const headerLength = view.getUint32(12, true);
+  if (view.getBigUint64(16, true) !== BigInt(file.length)) throw new ImageError('image is cut short');
+  if (headerLength > maxHeaderBytes || roundUp(preludeBytes + headerLength) > file.length) {
+    throw new ImageError('image header has an impossible length');
+  }
+  let parsed: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(
+      // A copy: the bytes may be shared between threads, which decoders refuse.
+      file.slice(preludeBytes, preludeBytes + headerLength),
+    );
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new ImageError('image header is not JSON', { cause });
+  }
+  assertHeader(parsed);
+  const dataBytes = file.length - roundUp(preludeBytes + headerLength);
+  let sum = 0;
+  for (const [first, count] of parsed.pages) {
+    if ((first + count) * pageBytes > parsed.heapBytes)
+      throw new ImageError('image pages lie outside its heap');
+    sum += count * pageBytes;
+  }
+  if (sum !== dataBytes) throw new ImageError('image pages and its length disagree');
+  return parsed;
+}
+
+/** Copies the pages into a heap that is all zero elsewhere. */
+export function placePages(image: DecodedImage, heap: Uint8Array): void {
+  let offset = 0;
+  for (const [first, count] of image.header.pages) {
+    heap.set(image.data.subarray(offset, offset + count * pageBytes), first * pageBytes);
+    offset += count * pageBytes;
+  }
+}
+
+function fingerprintMismatch(found: Fingerprint, expected: Fingerprint): keyof Fingerprint | undefined {
+  return (['pyodide', 'buildId', 'kernelHash', 'lockHash'] as const).find(
+    (key) => found[key] !== expected[key],
+  );
+}
+
+async function digest(file: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', file.subarray(preludeBytes)));
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / pageBytes) * pageBytes;
+}
+
+function assertHeader(value: unknown): asserts value is ImageHeader {
+  const header = value as Partial<ImageHeader> | null;
+  const numbers = [
+    header?.heapBytes,
+    header?.heapTop,
+    header?.stackPointer,
+    header?.tableLength,
+    header?.executeAddress,
+  ];
+  const natural = (entry: unknown): boolean => Number.isSafeInteger(entry) && (entry as number) >= 0;
+  const right =
+    typeof header === 'object' &&
+    header !== null &&
+    numbers.every(natural) &&
+    typeof header.python === 'string' &&
+    typeof header.fingerprint === 'object' &&
+    header.fingerprint !== null &&
+    Array.isArray(header.libraries) &&
+    Array.isArray(header.pages) &&
+    header.pages.every((run) => Array.isArray(run) && run.length === 2 && run.every(natural));
+  if (!right) throw new ImageError('image header has the wrong shape');
+}

@@ -1,0 +1,324 @@
+import type { Fingerprint } from '../image/format.ts';
+import type { ResultMessage, RewoundMessage, RunMessage, WorkerMessage } from '../protocol/messages.ts';
+import { signalWords } from '../protocol/signals.ts';
+import {
+  type BootProgress,
+  bootInterpreter,
+  freezeInterpreter,
+  type Interpreter,
+  type KernelAssets,
+} from './boot.ts';
+import { ChannelError, encodeHarnessFrame, type HarnessFrame, HarnessReader } from './channel.ts';
+import { installDevices } from './devices.ts';
+import { advanceEpoch } from './environment.ts';
+import { LayeredFiles } from './filesystem.ts';
+import { Baseline, heapTop, MemoryLimit } from './memory.ts';
+import { Output } from './output.ts';
+import { homeFolder } from './pyodide-internals.ts';
+import { SafePoint } from './safepoint.ts';
+
+export interface KernelOptions {
+  assets: KernelAssets;
+  /** See `signalWords`. */
+  signals: Int32Array;
+  maxHeapBytes: number;
+  env: Record<string, string>;
+  post: (message: WorkerMessage) => void;
+  progress: BootProgress;
+}
+
+/** Files that a run may create, beyond which Python gets ENOSPC; their bytes are bounded by the run's memory. */
+const maxFilesOfRun = 100_000;
+/** What the harness may add to a value and its displays: error, text, envelope. */
+const frameSlackBytes = 4 * 1024 * 1024;
+
+/** What warming runs with: the usual shape of a run. */
+const warmRun: Omit<RunMessage, 'code'> = {
+  kind: 'run',
+  id: 'warm',
+  filename: '<warm>',
+  argv: [],
+  env: {},
+  stdin: 'line',
+  globals: '["d"]',
+  files: [],
+  after: 'rewind',
+  seed: null,
+  limits: {
+    timeoutMs: 0,
+    cpuMs: 0,
+    memoryBytes: Number.MAX_SAFE_INTEGER,
+    outputBytes: 1024 * 1024,
+    fileBytes: 1024 * 1024,
+    fileCount: 10,
+    valueBytes: 1024 * 1024,
+  },
+};
+
+interface KernelParts {
+  gate: Gate;
+  limit: MemoryLimit;
+  output: Output;
+  safePoint: SafePoint;
+  streams: RunStreams;
+}
+
+/** Lets messages through, but for those of a warming run. */
+class Gate {
+  readonly #post: (message: WorkerMessage) => void;
+  open = true;
+
+  constructor(post: (message: WorkerMessage) => void) {
+    this.#post = post;
+  }
+
+  post(message: WorkerMessage): void {
+    if (this.open) this.#post(message);
+  }
+}
+
+/** One Python interpreter, and the way back to its clean state. Synchronous: one run at a time. */
+export class Kernel {
+  readonly #interpreter: Interpreter;
+  readonly #options: KernelOptions;
+  readonly #parts: KernelParts;
+  readonly #files: LayeredFiles;
+  readonly #baseline: Baseline;
+
+  static async boot(options: KernelOptions): Promise<Kernel> {
+    const gate = new Gate(options.post);
+    const limit = new MemoryLimit(options.maxHeapBytes);
+    const output = new Output((message) => gate.post(message));
+    const safePoint = new SafePoint(options.signals, (now) => output.visit(now));
+    const streams = new RunStreams(output, (message) => gate.post(message));
+    const interpreter = await bootInterpreter(
+      options.assets,
+      limit,
+      (module) => {
+        installDevices(module.FS, {
+          stdin: (length) => streams.stdin.take(length),
+          request: (length) => streams.request.take(length),
+          output: (stream, bytes) => output.write(stream, bytes),
+          reply: (bytes) => streams.reader.push(bytes),
+          sleep: (ms) => safePoint.sleep(ms),
+        });
+        safePoint.install(module);
+      },
+      options.progress,
+    );
+    return new Kernel(interpreter, options, { gate, limit, output, safePoint, streams });
+  }
+
+  private constructor(interpreter: Interpreter, options: KernelOptions, parts: KernelParts) {
+    this.#interpreter = interpreter;
+    this.#options = options;
+    this.#parts = parts;
+    this.#files = new LayeredFiles(interpreter.module);
+    this.#files.seal();
+    this.#baseline = new Baseline(interpreter.module);
+    this.#reportHeap();
+  }
+
+  get python(): string {
+    return this.#interpreter.python;
+  }
+
+  get heapBytes(): number {
+    return this.#interpreter.module.HEAPU8.length;
+  }
+
+  /** The image of this kernel; it must have run nothing yet. */
+  freeze(fingerprint: Fingerprint): Promise<Uint8Array<ArrayBuffer>> {
+    return freezeInterpreter(this.#interpreter, fingerprint);
+  }
+
+  /**
+   * Runs the code, posts its output and one `result`, and then, clean again or not, one `rewound`. Throws when the
+   * interpreter is beyond repair: the worker must be replaced.
+   */
+  run(message: RunMessage): void {
+    const result = this.#execute(message);
+    this.#options.post(result);
+    if (message.after === 'discard') return;
+    const started = performance.now();
+    const dirty = message.after === 'rewind' ? this.rewind() : null;
+    const rewound: RewoundMessage = {
+      kind: 'rewound',
+      id: message.id,
+      rewindMs: performance.now() - started,
+      heapBytes: this.heapBytes,
+      dirty,
+    };
+    this.#options.post(rewound);
+  }
+
+  /** Runs `code` for the sake of compiled code and caches, and forgets it. Throws when that can't be done. */
+  warm(code: string): void {
+    this.#parts.gate.open = false;
+    try {
+      this.#execute({ ...warmRun, code });
+    } finally {
+      this.#parts.gate.open = true;
+    }
+    const dirty = this.rewind();
+    if (dirty !== null) throw new Error(`the kernel could not be rewound: ${dirty}`);
+  }
+
+  /** Puts everything back to how it was after the boot; returns why that can't be, or null. */
+  rewind(): string | null {
+    const obstacle = this.#baseline.obstacle();
+    if (obstacle !== undefined) return obstacle;
+    const dirty = this.#baseline.restore();
+    this.#files.rewind();
+    advanceEpoch();
+    return dirty ?? null;
+  }
+
+  #execute(message: RunMessage): ResultMessage {
+    const { module, executeAddress } = this.#interpreter;
+    const { output, safePoint, streams } = this.#parts;
+    const { limits } = message;
+    const filler = this.#limitMemory(limits.memoryBytes);
+    const topBefore = heapTop(module);
+    output.begin(message.id, limits.outputBytes);
+    this.#files.setQuota({ maxBytes: limits.memoryBytes, maxNodes: maxFilesOfRun });
+    streams.begin(message, this.#options.env);
+    this.#files.writeInputs(
+      homeFolder,
+      message.files.map(({ path, part }) => ({ path, bytes: message.parts?.[part] ?? new Uint8Array() })),
+    );
+    safePoint.begin(limits.timeoutMs, limits.cpuMs);
+    const returned = module._PyObject_CallNoArgs(executeAddress);
+    const { runMs, cpuMs } = safePoint.end();
+    if (returned === 0) {
+      module._PyErr_Clear();
+      throw new Error('the Python harness raised');
+    }
+    module._Py_DecRef(returned);
+    output.flush();
+    this.#reportHeap();
+    const frame = streams.takeResult();
+    const parts = [...frame.parts];
+    const changed = this.#files.changed(homeFolder, limits.fileCount, limits.fileBytes);
+    const files = changed.files.map(({ path, bytes }) => {
+      parts.push(bytes.slice());
+      return { path, size: bytes.length, part: parts.length - 1 };
+    });
+    const top = heapTop(module);
+    // What the harness says is passed on as it is: it lives with the guest's code, and the host checks it all.
+    const said = frame.json as unknown as ResultMessage;
+    return {
+      kind: 'result',
+      id: message.id,
+      status: said.status,
+      stopped: safePoint.stopped,
+      text: said.text,
+      value: said.value,
+      display: said.display,
+      error: said.error,
+      exitCode: said.exitCode,
+      files,
+      executionCount: said.executionCount,
+      runMs,
+      cpuMs,
+      heapBytes: this.heapBytes,
+      peakBytes: top - filler,
+      deltaBytes: top - topBefore,
+      truncated: {
+        ...output.truncated,
+        results: output.truncated.results || said.truncated.results,
+        value: said.truncated.value,
+        files: changed.truncated,
+      },
+      parts,
+    };
+  }
+
+  /**
+   * The memory of a worker never shrinks. When an earlier run had more than this one may have, the difference is taken
+   * from the allocator's reach first. Returns how much.
+   */
+  #limitMemory(memoryBytes: number): number {
+    const { module } = this.#interpreter;
+    const limit = Math.min(memoryBytes, this.#options.maxHeapBytes);
+    this.#parts.limit.set(limit);
+    const excess = module.HEAPU8.length - Math.max(limit, heapTop(module));
+    if (excess <= 0) return 0;
+    module._sbrk(excess);
+    return excess;
+  }
+
+  #reportHeap(): void {
+    Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / 65536);
+  }
+}
+
+/** Bytes handed out in order. */
+class Source {
+  #bytes: Uint8Array = new Uint8Array();
+  #offset = 0;
+
+  set(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#offset = 0;
+  }
+
+  take(length: number): Uint8Array {
+    const chunk = this.#bytes.subarray(this.#offset, this.#offset + length);
+    this.#offset += chunk.length;
+    return chunk;
+  }
+}
+
+/** What one run reads from and writes to the kernel. */
+class RunStreams {
+  readonly stdin = new Source();
+  readonly request = new Source();
+  readonly reader: HarnessReader;
+  readonly #output: Output;
+  #id = '';
+  #result: HarnessFrame | undefined;
+
+  constructor(output: Output, post: (message: WorkerMessage) => void) {
+    this.#output = output;
+    this.reader = new HarnessReader((frame) => this.#onFrame(frame, post));
+  }
+
+  begin(message: RunMessage, env: Record<string, string>): void {
+    const { limits } = message;
+    this.#id = message.id;
+    this.#result = undefined;
+    this.stdin.set(new TextEncoder().encode(message.stdin));
+    this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
+    const request = {
+      code: message.code,
+      filename: message.filename,
+      argv: message.argv,
+      env: { ...env, ...message.env },
+      globals: JSON.parse(message.globals),
+      seed: message.seed,
+      valueBytes: limits.valueBytes,
+      keep: message.after === 'none',
+    };
+    this.request.set(encodeHarnessFrame(request, message.parts ?? []));
+  }
+
+  takeResult(): HarnessFrame {
+    const result = this.#result;
+    if (result === undefined) throw new ChannelError('the Python harness gave no result');
+    return result;
+  }
+
+  #onFrame(frame: HarnessFrame, post: (message: WorkerMessage) => void): void {
+    const { json } = frame;
+    if (json['kind'] === 'result') {
+      this.#result = frame;
+      return;
+    }
+    const { data, metadata } = json as { data: Record<string, string>; metadata: Record<string, unknown> };
+    const bytes = Object.values(data).reduce((sum, text) => sum + text.length, 0);
+    if (!this.#output.charge(bytes)) return;
+    this.#output.flush();
+    post({ kind: 'display', id: this.#id, data, metadata });
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * The one wall around Pyodide's private parts (pyodide 314.0.7, pinned exactly). Everything the kernel knows about
+ * Emscripten's module object and Pyodide's `API` object is declared here, and `any` is allowed here only.
+ *
+ * Pyodide's own `loadPyodide` is not used: it fetches by itself, picks a platform, and offers no way to restore a heap
+ * that holds packages. The steps below are its steps, with the sources of bytes supplied by the caller.
+ */
+
+export interface FsNode {
+  id: number;
+  name: string;
+  mode: number;
+  rdev: number;
+  atime: number;
+  mtime: number;
+  ctime: number;
+  parent: FsNode;
+  /** Directory: name → node. File: bytes. */
+  contents: Record<string, FsNode> | Uint8Array | Int8Array | null;
+  usedBytes: number;
+  link?: string;
+  mount: { mountpoint: string };
+  mounted: { root: FsNode } | null;
+  node_ops: Record<string, (...args: any[]) => any>;
+  stream_ops: StreamOps;
+  name_next?: FsNode;
+}
+
+export interface StreamOps {
+  open?(stream: FsStream): void;
+  close?(stream: FsStream): void;
+  read?(stream: FsStream, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  write?(
+    stream: FsStream,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    canOwn?: boolean,
+  ): number;
+  llseek?(stream: FsStream, offset: number, whence: number): number;
+  [other: string]: unknown;
+}
+
+export interface FsStream {
+  fd: number | null;
+  node: FsNode;
+  path: string;
+  shared: { flags: number; position: number };
+  stream_ops: StreamOps;
+  seekable: boolean;
+}
+
+export interface FileSystem {
+  root: FsNode;
+  nameTable: (FsNode | undefined)[];
+  streams: (FsStream | null | undefined)[];
+  currentPath: string;
+  nextInode: number;
+  ErrnoError: new (errno: number) => Error & { errno: number };
+  filesystems: { MEMFS: { ops_table: MemfsOps; stream_ops: StreamOps } };
+  lookupPath(path: string, options?: { follow?: boolean }): { path: string; node: FsNode };
+  mkdirTree(path: string): void;
+  mkdev(path: string, mode: number, device: number): FsNode;
+  makedev(major: number, minor: number): number;
+  registerDevice(device: number, ops: StreamOps): void;
+  open(path: string, flags: number): FsStream;
+  close(stream: FsStream): void;
+  unlink(path: string): void;
+  closeStream(fd: number): void;
+  createStream(stream: object, fd: number): FsStream;
+  writeFile(path: string, data: Uint8Array, options?: { canOwn?: boolean }): void;
+  chdir(path: string): void;
+  isDir(mode: number): boolean;
+  isFile(mode: number): boolean;
+  isLink(mode: number): boolean;
+  createNode(parent: FsNode, name: string, mode: number, rdev: number): FsNode;
+  destroyNode(node: FsNode): void;
+  lookupNode(parent: FsNode, name: string): FsNode;
+  hashAddNode(node: FsNode): void;
+  hashRemoveNode(node: FsNode): void;
+}
+
+export type NodeOp = (...args: any[]) => any;
+
+export interface MemfsOps {
+  dir: { node: Record<'mknod' | 'rename' | 'unlink' | 'rmdir' | 'symlink' | 'setattr', NodeOp> };
+  file: { node: Record<'setattr', NodeOp>; stream: StreamOps };
+  link: { node: Record<'setattr', NodeOp> };
+  chrdev: { node: Record<'setattr', NodeOp> };
+}
+
+export interface PyodideModule {
+  FS: FileSystem;
+  ENV: Record<string, string>;
+  HEAPU8: Uint8Array;
+  HEAPU32: Uint32Array;
+  HEAP8: Int8Array;
+  memory: WebAssembly.Memory;
+  wasmTable: WebAssembly.Table;
+  LDSO: { loadedLibsByHandle: Record<number, unknown>; loadedLibsByName: Record<string, unknown> };
+  /** Read, then zeroed, at the interpreter's safe points when signal handling is on. 2 is SIGINT. */
+  Py_EmscriptenSignalBuffer: { 0: number } | undefined;
+  finalizationRegistry: FinalizationRegistry<unknown> | undefined;
+  stackSave(): number;
+  stackRestore(pointer: number): void;
+  _sbrk(bytes: number): number;
+  __hiwire_get(index: number): unknown;
+  __hiwire_set(index: number, value: unknown): number;
+  __hiwire_immortal_get(index: number): unknown;
+  __hiwire_immortal_add(value: unknown): void;
+  _emscripten_get_sbrk_ptr(): number;
+  _Py_EMSCRIPTEN_SIGNAL_HANDLING: number;
+  _PyImport_ImportModule(name: number): number;
+  _PyObject_GetAttrString(object: number, name: number): number;
+  _PyErr_Print(): void;
+  _PyObject_CallNoArgs(callable: number): number;
+  _PyErr_Clear(): void;
+  _Py_DecRef(object: number): void;
+  _free(pointer: number): void;
+  stringToNewUTF8(text: string): number;
+}
+
+interface PyodideApi {
+  config: Record<string, unknown>;
+  runtimeEnv: Record<string, boolean>;
+  lockFilePromise: Promise<unknown>;
+  packageIndexReady: Promise<unknown>;
+  sitePackages: string;
+  pyVersionTuple: readonly [number, number, number];
+  getExpectedKeys(): unknown[];
+  scheduleCallback: unknown;
+  abortSignalAny: unknown;
+  finalizeBootstrap(snapshot?: HiwireState, deserialize?: (name: unknown) => unknown): unknown;
+}
+
+/** The JS reference table of an image: what Pyodide's `restoreSnapshot` calls the snapshot's configuration. */
+export interface HiwireState {
+  hiwireKeys: (
+    | null
+    | { path: string[] }
+    | { API: true }
+    | { abortSignalAny: true }
+    | { serialized: string }
+  )[];
+  immortalKeys: string[];
+}
+
+export interface ModuleSources {
+  /** URL of `pyodide.asm.mjs`. */
+  glueUrl: string;
+  wasm: WebAssembly.Module;
+  stdlib: Uint8Array;
+  /** Called once the file system exists and before Python starts. */
+  prepareFiles(module: PyodideModule): void;
+  env: Record<string, string>;
+  /** False when a heap will be copied in. */
+  runMain: boolean;
+  /** Wraps the imports of the main module. */
+  wrapImports(imports: WebAssembly.ModuleImports, module: () => PyodideModule): void;
+  print(line: string): void;
+}
+
+export const sitePackages = '/lib/python3.14/site-packages';
+export const homeFolder = '/home/pyodide';
+/** Every restored kernel must allocate alike, so the inputs of the boot never vary: no clock, no host names. */
+const stdlibPath = '/lib/python314.zip';
+
+const emptyLock = {
+  info: {
+    abi_version: '2026_0',
+    arch: 'wasm32',
+    platform: 'emscripten_5_0_3',
+    python: '3.14.2',
+    version: '314.0.7',
+  },
+  packages: {},
+};
+
+/** Pyodide takes these for a module Web Worker: no Node or Deno branch of its glue is ever entered. */
+const webWorker = {
+  IN_NODE: false,
+  IN_NODE_COMMONJS: false,
+  IN_NODE_ESM: false,
+  IN_DENO: false,
+  IN_BUN: false,
+  IN_SHELL: false,
+  IN_SAFARI: false,
+  IN_WORKERD: false,
+  IN_BROWSER: true,
+  IN_BROWSER_MAIN_THREAD: false,
+  IN_BROWSER_WEB_WORKER: true,
+};
+
+/** Instantiates the main module. The interpreter is started only with `runMain`. */
+export async function createModule(
+  sources: ModuleSources,
+): Promise<{ module: PyodideModule; api: PyodideApi }> {
+  const glue = (await import(sources.glueUrl)) as {
+    default: (settings: unknown) => Promise<any>;
+  };
+  const noError = Symbol('no JavaScript error');
+  const api = {
+    runtimeEnv: webWorker,
+    config: {
+      jsglobals: Object.create(null),
+      indexURL: '/',
+      packageBaseUrl: '/',
+      packages: [],
+      env: sources.env,
+      args: [],
+      BUILD_ID: '',
+      enableRunUntilComplete: false,
+    },
+    lockFilePromise: Promise.resolve(emptyLock),
+  } as unknown as PyodideApi;
+  let module: any;
+  const settings = {
+    API: api,
+    arguments: [],
+    noInitialRun: !sources.runMain,
+    noImageDecoding: true,
+    noAudioDecoding: true,
+    noWasmDecoding: false,
+    print: sources.print,
+    printErr: sources.print,
+    locateFile: (path: string) => path,
+    preRun: [
+      (m: PyodideModule) => {
+        module = m;
+        api.pyVersionTuple = [3, 14, 2];
+        api.sitePackages = sitePackages;
+        m.FS.mkdirTree(sitePackages);
+        m.FS.mkdirTree('/lib/python3.14/lib-dynload');
+        m.FS.writeFile(stdlibPath, sources.stdlib, { canOwn: true });
+        m.FS.mkdirTree(homeFolder);
+        m.FS.chdir(homeFolder);
+        Object.assign(m.ENV, sources.env);
+        sources.prepareFiles(m);
+      },
+    ],
+    instantiateWasm(
+      imports: { env: WebAssembly.ModuleImports },
+      done: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
+    ) {
+      // Pyodide detects error values with a tiny module of its own; a symbol is its documented fallback.
+      imports.env['Jsv_GetError_import'] = () => noError as any;
+      imports.env['JsvError_Check'] = ((value: unknown) => value === noError) as any;
+      sources.wrapImports(imports.env, () => module);
+      WebAssembly.instantiate(sources.wasm, imports as unknown as WebAssembly.Imports).then((instance) =>
+        done(instance, sources.wasm),
+      );
+      return {};
+    },
+  };
+  module = await glue.default(settings);
+  module.locateFile = (path: string) => {
+    throw new Error(`unexpected request for ${path}`);
+  };
+  return { module, api };
+}
+
+/** Pyodide's second half of the boot: its JavaScript side learns of the interpreter in the heap. */
+export async function finishBoot(api: PyodideApi, hiwire: HiwireState | null): Promise<void> {
+  if (hiwire === null) api.finalizeBootstrap();
+  else api.finalizeBootstrap(hiwire, (name) => deserialize(api, name));
+  await api.packageIndexReady;
+}
+
+/**
+ * The JS reference table as data: only what a boot without guest code leaves there is known; anything else refuses.
+ * Indices below the expected keys are Pyodide's own and put back by `finalizeBootstrap`.
+ */
+export function serializeHiwire(module: PyodideModule, api: PyodideApi): HiwireState {
+  const expected = api.getExpectedKeys();
+  const hiwireKeys: HiwireState['hiwireKeys'] = [];
+  for (let index = expected.length; ; index += 1) {
+    let value: unknown;
+    try {
+      value = module.__hiwire_get(index);
+    } catch {
+      break;
+    }
+    if (value === null || value === undefined) hiwireKeys.push(null);
+    else if (value === api) hiwireKeys.push({ API: true });
+    else if (value === api.abortSignalAny) hiwireKeys.push({ abortSignalAny: true });
+    else hiwireKeys.push({ serialized: nameOf(api, value, index) });
+  }
+  const immortalKeys: string[] = [];
+  const firstImmortal = 7;
+  for (let index = firstImmortal; ; index += 1) {
+    let value: unknown;
+    try {
+      value = module.__hiwire_immortal_get(index);
+    } catch {
+      break;
+    }
+    if (typeof value !== 'string') throw new Error(`JS reference table: immortal ${index} is not a string`);
+    immortalKeys.push(value);
+  }
+  return { hiwireKeys, immortalKeys };
+}
+
+function nameOf(api: PyodideApi, value: unknown, index: number): string {
+  for (const [name, known] of Object.entries(api as unknown as Record<string, unknown>)) {
+    if (known === value) return name;
+  }
+  throw new Error(`JS reference table: entry ${index} (${typeof value}) can't be kept in an image`);
+}
+
+function deserialize(api: PyodideApi, name: unknown): unknown {
+  const value = (api as unknown as Record<string, unknown>)[String(name)];
+  if (value === undefined) throw new Error(`JS reference table: nothing is called ${String(name)}`);
+  return value;
+}
+
+export type { PyodideApi };

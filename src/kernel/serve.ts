@@ -1,0 +1,107 @@
+import { WorkerError } from '../errors/errors.ts';
+import { toWire } from '../errors/wire.ts';
+import {
+  type HostMessage,
+  type InitMessage,
+  protocolVersion,
+  type WorkerMessage,
+} from '../protocol/messages.ts';
+import type { KernelAssets } from './boot.ts';
+import { Kernel } from './kernel.ts';
+import { warmScript } from './python-files.ts';
+
+/** What an engine's entry supplies to a kernel's thread. */
+export interface KernelHost {
+  post(message: WorkerMessage): void;
+  /** Loads the bytes that the kernel boots from. Called once, before the realm loses its platform. */
+  loadAssets(init: InitMessage): Promise<KernelAssets>;
+  /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
+  lockDown(): void;
+  signals: Int32Array;
+}
+
+/** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */
+export function serveKernel(host: KernelHost): (message: HostMessage) => void {
+  const started = performance.now();
+  let kernel: Kernel | undefined;
+
+  const boot = async (init: InitMessage): Promise<void> => {
+    if (init.version !== protocolVersion) {
+      throw new Error(`host speaks protocol ${init.version}, this worker ${protocolVersion}`);
+    }
+    const assets = await host.loadAssets(init);
+    const booted = await Kernel.boot({
+      assets,
+      signals: host.signals,
+      maxHeapBytes: init.options.maxHeapBytes,
+      env: init.options.env,
+      post: (message) => host.post(message),
+      progress: (stage, done, total, message) =>
+        host.post({ kind: 'progress', id: init.id, stage, done, total, message }),
+    });
+    const parts: Uint8Array[] = [];
+    if (init.options.mode === 'build') parts.push(await booted.freeze(assets.fingerprint));
+    else for (let run = 0; run < init.options.warmingRuns; run += 1) booted.warm(warmScript);
+    host.lockDown();
+    kernel = booted;
+    host.post({
+      kind: 'ready',
+      id: init.id,
+      version: protocolVersion,
+      pyodide: assets.fingerprint.pyodide,
+      python: booted.python,
+      heapBytes: booted.heapBytes,
+      bootMs: performance.now() - started,
+      parts,
+    });
+  };
+
+  const fail = (id: string | null, error: WorkerError): void => {
+    host.post({ kind: 'error', id, error: toWire(error) });
+  };
+
+  return (message) => {
+    switch (message.kind) {
+      case 'init':
+        boot(message).catch((error: unknown) => fail(message.id, bootError(error)));
+        return;
+      case 'run':
+        try {
+          if (kernel === undefined) throw new Error('run before the kernel was ready');
+          kernel.run(message);
+        } catch (error) {
+          // The interpreter is beyond repair, so the worker is: its host ends it.
+          fail(null, crash(error));
+        }
+        return;
+      case 'ping':
+      case 'interrupt':
+      case 'shutdown':
+        // The thread that owns this one answers these: this one may be computing.
+        return;
+      default:
+        message satisfies never;
+    }
+  };
+}
+
+/** `details.name` tells the host a bad image (`ImageError`) from other failures. */
+function bootError(error: unknown): WorkerError {
+  const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  return new WorkerError('boot_failed', `the kernel did not boot: ${message}`, {
+    cause: error,
+    details: { name },
+  });
+}
+
+function crash(error: unknown): WorkerError {
+  return new WorkerError('crashed', crashReason(error), { cause: error });
+}
+
+function crashReason(error: unknown): string {
+  if (error instanceof RangeError) return 'Python overflowed the C stack: recursion too deep for it to catch';
+  if (error instanceof WebAssembly.RuntimeError) return `Python crashed: ${error.message}`;
+  const status: unknown = (error as { status?: unknown } | null)?.status;
+  if (typeof status === 'number') return `the code ended Python's process with status ${status}`;
+  return `Python crashed: ${error instanceof Error ? error.message : String(error)}`;
+}
