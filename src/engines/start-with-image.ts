@@ -51,7 +51,7 @@ export async function startWithImage(
 }
 
 function isImageError(error: unknown): error is WorkerError {
-  return error instanceof WorkerError && error.details['name'] === 'ImageError';
+  return error instanceof WorkerError && error.details.name === 'ImageError';
 }
 
 function isDiskError(error: unknown): error is NodeJS.ErrnoException {

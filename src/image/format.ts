@@ -168,12 +168,25 @@ function readImageHeader(file: Uint8Array): ImageHeader {
   return parsed;
 }
 
-/** Copies the pages into a heap that is all zero elsewhere. */
-export function placePages(image: DecodedImage, heap: Uint8Array): void {
+/**
+ * Makes the heap what the image says. `known` is a part of it that is known to be zero already: writing zeros there
+ * would only make its pages resident.
+ */
+export function placePages(
+  image: DecodedImage,
+  heap: Uint8Array,
+  known: { start: number; end: number },
+): void {
   let offset = 0;
+  let clearedTo = 0;
   for (const [first, count] of image.header.pages) {
-    heap.set(image.data.subarray(offset, offset + count * pageBytes), first * pageBytes);
-    offset += count * pageBytes;
+    const start = first * pageBytes;
+    const bytes = count * pageBytes;
+    if (clearedTo < known.start) heap.fill(0, clearedTo, Math.min(start, known.start));
+    if (start > known.end) heap.fill(0, Math.max(clearedTo, known.end), start);
+    heap.set(image.data.subarray(offset, offset + bytes), start);
+    offset += bytes;
+    clearedTo = start + bytes;
   }
 }
 

@@ -1,5 +1,5 @@
 import { type DecodedImage, encodeImage, type Fingerprint, ImageError, placePages } from '../image/format.ts';
-import { heapTop, type MemoryLimit } from './memory.ts';
+import { clearDeadStack, heapTop, type MemoryLimit } from './memory.ts';
 import {
   createModule,
   finishBoot,
@@ -19,7 +19,6 @@ export interface KernelAssets {
   stdlib: Uint8Array;
   /** To restore from, its checksum verified, or null to boot plainly. */
   image: DecodedImage | null;
-  fingerprint: Fingerprint;
 }
 
 export interface Interpreter {
@@ -77,8 +76,10 @@ async function restore(
   if (header.tableLength !== module.wasmTable.length) throw new ImageError('image has another table layout');
   progress('image', 0, header.heapBytes, 'restoring the image');
   limit.growTo(module.memory, header.heapBytes);
-  module.HEAPU8.fill(0);
-  placePages(image, module.HEAPU8);
+  const start = module._emscripten_stack_get_end();
+  const end = Math.min(module.stackSave(), header.stackPointer);
+  clearDeadStack(module.HEAPU8, start, end);
+  placePages(image, module.HEAPU8, { start, end });
   module.stackRestore(header.stackPointer);
   await finishBoot(api, header.hiwire as HiwireState);
   prepareDevices(module);
@@ -90,6 +91,7 @@ export function freezeInterpreter(
   { module, api, executeAddress, python }: Interpreter,
   fingerprint: Fingerprint,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), module.stackSave());
   const header = {
     fingerprint,
     python,

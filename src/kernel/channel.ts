@@ -91,7 +91,7 @@ function decode(body: Uint8Array): HarnessFrame {
     throw new ChannelError('frame is not an object');
   }
   const record = json as Record<string, unknown>;
-  const lengths = record['parts'];
+  const lengths = record.parts;
   if (!Array.isArray(lengths)) throw new ChannelError('frame has no parts');
   const parts: Uint8Array[] = [];
   let offset = 4 + jsonLength;

@@ -8,17 +8,15 @@ import {
   type Interpreter,
   type KernelAssets,
 } from './boot.ts';
-import { ChannelError, encodeHarnessFrame, type HarnessFrame, HarnessReader } from './channel.ts';
 import { installDevices } from './devices.ts';
-import { advanceEpoch } from './environment.ts';
 import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
 import { Output } from './output.ts';
 import { homeFolder } from './pyodide-internals.ts';
+import { RunStreams } from './run-streams.ts';
 import { SafePoint } from './safepoint.ts';
 
 export interface KernelOptions {
-  assets: KernelAssets;
   /** See `signalWords`. */
   signals: Int32Array;
   maxHeapBytes: number;
@@ -29,8 +27,6 @@ export interface KernelOptions {
 
 /** Files that a run may create, beyond which Python gets ENOSPC; their bytes are bounded by the run's memory. */
 const maxFilesOfRun = 100_000;
-/** What the harness may add to a value and its displays: error, text, envelope. */
-const frameSlackBytes = 4 * 1024 * 1024;
 
 /** What warming runs with: the usual shape of a run. */
 const warmRun: Omit<RunMessage, 'code'> = {
@@ -85,14 +81,14 @@ export class Kernel {
   readonly #files: LayeredFiles;
   readonly #baseline: Baseline;
 
-  static async boot(options: KernelOptions): Promise<Kernel> {
+  static async boot(assets: KernelAssets, options: KernelOptions): Promise<Kernel> {
     const gate = new Gate(options.post);
     const limit = new MemoryLimit(options.maxHeapBytes);
     const output = new Output((message) => gate.post(message));
     const safePoint = new SafePoint(options.signals, (now) => output.visit(now));
     const streams = new RunStreams(output, (message) => gate.post(message));
     const interpreter = await bootInterpreter(
-      options.assets,
+      assets,
       limit,
       (module) => {
         installDevices(module.FS, {
@@ -168,10 +164,9 @@ export class Kernel {
   rewind(): string | null {
     const obstacle = this.#baseline.obstacle();
     if (obstacle !== undefined) return obstacle;
-    const dirty = this.#baseline.restore();
+    this.#baseline.restore();
     this.#files.rewind();
-    advanceEpoch();
-    return dirty ?? null;
+    return null;
   }
 
   #execute(message: RunMessage): ResultMessage {
@@ -250,75 +245,5 @@ export class Kernel {
 
   #reportHeap(): void {
     Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / 65536);
-  }
-}
-
-/** Bytes handed out in order. */
-class Source {
-  #bytes: Uint8Array = new Uint8Array();
-  #offset = 0;
-
-  set(bytes: Uint8Array): void {
-    this.#bytes = bytes;
-    this.#offset = 0;
-  }
-
-  take(length: number): Uint8Array {
-    const chunk = this.#bytes.subarray(this.#offset, this.#offset + length);
-    this.#offset += chunk.length;
-    return chunk;
-  }
-}
-
-/** What one run reads from and writes to the kernel. */
-class RunStreams {
-  readonly stdin = new Source();
-  readonly request = new Source();
-  readonly reader: HarnessReader;
-  readonly #output: Output;
-  #id = '';
-  #result: HarnessFrame | undefined;
-
-  constructor(output: Output, post: (message: WorkerMessage) => void) {
-    this.#output = output;
-    this.reader = new HarnessReader((frame) => this.#onFrame(frame, post));
-  }
-
-  begin(message: RunMessage, env: Record<string, string>): void {
-    const { limits } = message;
-    this.#id = message.id;
-    this.#result = undefined;
-    this.stdin.set(new TextEncoder().encode(message.stdin));
-    this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
-    const request = {
-      code: message.code,
-      filename: message.filename,
-      argv: message.argv,
-      env: { ...env, ...message.env },
-      globals: JSON.parse(message.globals),
-      seed: message.seed,
-      valueBytes: limits.valueBytes,
-      keep: message.after === 'none',
-    };
-    this.request.set(encodeHarnessFrame(request, message.parts ?? []));
-  }
-
-  takeResult(): HarnessFrame {
-    const result = this.#result;
-    if (result === undefined) throw new ChannelError('the Python harness gave no result');
-    return result;
-  }
-
-  #onFrame(frame: HarnessFrame, post: (message: WorkerMessage) => void): void {
-    const { json } = frame;
-    if (json['kind'] === 'result') {
-      this.#result = frame;
-      return;
-    }
-    const { data, metadata } = json as { data: Record<string, string>; metadata: Record<string, unknown> };
-    const bytes = Object.values(data).reduce((sum, text) => sum + text.length, 0);
-    if (!this.#output.charge(bytes)) return;
-    this.#output.flush();
-    post({ kind: 'display', id: this.#id, data, metadata });
   }
 }

@@ -1,8 +1,6 @@
 import type { PyodideModule } from './pyodide-internals.ts';
 
 const wasmPageBytes = 65536;
-/** More references than this held by one run are not worth putting back one by one. */
-const maxReferences = 10_000;
 
 /** Bounds the growth of a module's memory: past the limit `malloc` fails and Python raises `MemoryError`. */
 export class MemoryLimit {
@@ -14,9 +12,9 @@ export class MemoryLimit {
 
   /** Wraps the import through which the allocator asks for more memory. */
   wrapImports(imports: WebAssembly.ModuleImports): void {
-    const resize = imports['emscripten_resize_heap'];
+    const resize = imports.emscripten_resize_heap;
     if (typeof resize !== 'function') throw new Error('the module does not import emscripten_resize_heap');
-    imports['emscripten_resize_heap'] = (requested: number) =>
+    imports.emscripten_resize_heap = (requested: number) =>
       requested >>> 0 > this.#limitBytes ? 0 : (resize as (bytes: number) => number)(requested);
     this.#resize = resize as (bytes: number) => number;
   }
@@ -46,50 +44,75 @@ export class MemoryLimit {
   }
 }
 
-/** What a kernel's memory and JS side were when it was clean, and the way back. */
+/** What a kernel's memory was when it was clean, and the way back. */
 export class Baseline {
   readonly #module: PyodideModule;
-  readonly #heap: Uint8Array;
-  readonly #references: unknown[];
+  /** What is kept, by its address: all but the dead part of the stack. */
+  readonly #kept: readonly { start: number; bytes: Uint8Array }[];
+  readonly #top: number;
+  readonly #references: readonly number[];
   readonly #stackPointer: number;
   readonly #tableLength: number;
   readonly #libraries: number;
 
   constructor(module: PyodideModule) {
     this.#module = module;
-    this.#heap = module.HEAPU8.slice(0, heapTop(module));
-    this.#references = [...references(module)];
+    this.#top = heapTop(module);
     this.#stackPointer = module.stackSave();
+    this.#kept = [
+      [0, module._emscripten_stack_get_end()],
+      [this.#stackPointer, this.#top],
+    ].map(([start = 0, end]) => ({ start, bytes: module.HEAPU8.slice(start, end) }));
+    this.#references = referenceSlots(module);
     this.#tableLength = module.wasmTable.length;
     this.#libraries = libraryCount(module);
   }
 
-  get heapTop(): number {
-    return this.#heap.length;
-  }
-
   /** Why the kernel can't be put back, or undefined. */
   obstacle(): string | undefined {
-    if (libraryCount(this.#module) !== this.#libraries) return 'the run loaded a dynamic library';
-    if (this.#module.wasmTable.length !== this.#tableLength) return 'the run added functions to the table';
-    return undefined;
-  }
-
-  restore(): string | undefined {
     const module = this.#module;
-    const usedTop = heapTop(module);
-    module.HEAPU8.set(this.#heap);
-    module.HEAPU8.fill(0, this.#heap.length, Math.max(this.#heap.length, usedTop));
-    module.stackRestore(this.#stackPointer);
-    let index = 0;
-    for (const value of references(module)) {
-      const wanted = index < this.#references.length ? this.#references[index] : null;
-      if (value !== wanted) module.__hiwire_set(index, wanted);
-      index += 1;
-      if (index > maxReferences) return 'the run left too many references to JavaScript objects';
+    if (libraryCount(module) !== this.#libraries) return 'the run loaded a dynamic library';
+    if (module.wasmTable.length !== this.#tableLength) return 'the run added functions to the table';
+    // JavaScript that a run got hold of may call into Python later: timers, promises, finalizers. Code has to dig for
+    // it (nothing hands it out), and then its worker is replaced.
+    const now = referenceSlots(module);
+    if (
+      now.length !== this.#references.length ||
+      now.some((slot, index) => slot !== this.#references[index])
+    ) {
+      return 'the run touched JavaScript objects';
     }
     return undefined;
   }
+
+  restore(): void {
+    const module = this.#module;
+    const heap = module.HEAPU8;
+    const usedTop = heapTop(module);
+    for (const { start, bytes } of this.#kept) heap.set(bytes, start);
+    if (usedTop > this.#top) heap.fill(0, this.#top, usedTop);
+    clearDeadStack(heap, module._emscripten_stack_get_end(), this.#stackPointer);
+    module.stackRestore(this.#stackPointer);
+  }
+}
+
+/** No frame is as large as this: where the stack is all zero for so long, it is so to its end. */
+const stackGapBytes = 1024 * 1024;
+
+/**
+ * Zeroes what lies below the stack pointer, down to where it was never used. Zeroing all of the ten megabytes would
+ * take longer, and would make their pages resident.
+ */
+export function clearDeadStack(heap: Uint8Array, stackEnd: number, stackPointer: number): void {
+  const low = Math.ceil(stackEnd / 8);
+  const words = new Float64Array(heap.buffer, low * 8, Math.floor(stackPointer / 8) - low);
+  const gap = stackGapBytes / 8;
+  let lowestUsed = words.length;
+  for (let index = words.length - 1; index >= 0 && lowestUsed - index < gap; index -= 1) {
+    // NaN is not zero either; only the bits of -0 would pass for it, and its neighbours don't.
+    if (words[index] !== 0) lowestUsed = index;
+  }
+  heap.fill(0, (low + lowestUsed) * 8, stackPointer);
 }
 
 /** End of what the allocator has taken: everything above is zero. */
@@ -101,14 +124,15 @@ function libraryCount(module: PyodideModule): number {
   return Object.keys(module.LDSO.loadedLibsByHandle).length;
 }
 
-function* references(module: PyodideModule): Generator<unknown> {
+/** Each slot of the JS reference table as a number that changes whenever the slot is used. */
+function referenceSlots(module: PyodideModule): number[] {
+  const slots: number[] = [];
   for (let index = 0; ; index += 1) {
-    let value: unknown;
     try {
-      value = module.__hiwire_get(index);
+      module.__hiwire_get(index);
     } catch {
-      return;
+      return slots;
     }
-    yield value;
+    slots.push(module.__hiwire_slot_info(index));
   }
 }

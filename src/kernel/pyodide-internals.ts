@@ -101,15 +101,15 @@ export interface PyodideModule {
   LDSO: { loadedLibsByHandle: Record<number, unknown>; loadedLibsByName: Record<string, unknown> };
   /** Read, then zeroed, at the interpreter's safe points when signal handling is on. 2 is SIGINT. */
   Py_EmscriptenSignalBuffer: { 0: number } | undefined;
-  finalizationRegistry: FinalizationRegistry<unknown> | undefined;
   stackSave(): number;
   stackRestore(pointer: number): void;
   _sbrk(bytes: number): number;
   __hiwire_get(index: number): unknown;
-  __hiwire_set(index: number, value: unknown): number;
+  __hiwire_slot_info(index: number): number;
   __hiwire_immortal_get(index: number): unknown;
-  __hiwire_immortal_add(value: unknown): void;
   _emscripten_get_sbrk_ptr(): number;
+  /** Lowest address of the stack, which grows downwards to it. */
+  _emscripten_stack_get_end(): number;
   _Py_EMSCRIPTEN_SIGNAL_HANDLING: number;
   _PyImport_ImportModule(name: number): number;
   _PyObject_GetAttrString(object: number, name: number): number;
@@ -244,8 +244,8 @@ export async function createModule(
       done: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
     ) {
       // Pyodide detects error values with a tiny module of its own; a symbol is its documented fallback.
-      imports.env['Jsv_GetError_import'] = () => noError as any;
-      imports.env['JsvError_Check'] = ((value: unknown) => value === noError) as any;
+      imports.env.Jsv_GetError_import = () => noError as any;
+      imports.env.JsvError_Check = ((value: unknown) => value === noError) as any;
       sources.wrapImports(imports.env, () => module);
       WebAssembly.instantiate(sources.wasm, imports as unknown as WebAssembly.Imports).then((instance) =>
         done(instance, sources.wasm),

@@ -29,9 +29,8 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     if (init.version !== protocolVersion) {
       throw new Error(`host speaks protocol ${init.version}, this worker ${protocolVersion}`);
     }
-    const assets = await host.loadAssets(init);
-    const booted = await Kernel.boot({
-      assets,
+    // The assets are large: nothing may refer to them once the kernel has booted.
+    const booted = await Kernel.boot(await host.loadAssets(init), {
       signals: host.signals,
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
@@ -40,7 +39,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         host.post({ kind: 'progress', id: init.id, stage, done, total, message }),
     });
     const parts: Uint8Array[] = [];
-    if (init.options.mode === 'build') parts.push(await booted.freeze(assets.fingerprint));
+    if (init.options.mode === 'build') parts.push(await booted.freeze(init.options.fingerprint));
     else for (let run = 0; run < init.options.warmingRuns; run += 1) booted.warm(warmScript);
     host.lockDown();
     kernel = booted;
@@ -48,7 +47,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       kind: 'ready',
       id: init.id,
       version: protocolVersion,
-      pyodide: assets.fingerprint.pyodide,
+      pyodide: init.options.fingerprint.pyodide,
       python: booted.python,
       heapBytes: booted.heapBytes,
       bootMs: performance.now() - started,

@@ -8,7 +8,7 @@ import { WorkerError } from '../../errors/errors.ts';
  * package (whose install script only copies it, and is not needed). Throws `WorkerError` (`boot_failed`).
  */
 export function findDeno(): string {
-  const override = process.env['VIVARIUM_DENO'];
+  const override = process.env.VIVARIUM_DENO;
   if (override !== undefined && override !== '') {
     if (existsSync(override)) return override;
     throw new WorkerError('boot_failed', `VIVARIUM_DENO names '${override}', which does not exist`);

@@ -12,6 +12,7 @@ const post: (message: WorkerMessage, transfer: Transferable[]) => void =
   globalThis.postMessage.bind(globalThis);
 const readFile = Deno.readFile;
 const { revokeSync } = Deno.permissions;
+const collectGarbage = (globalThis as { gc?: () => void }).gc;
 
 function start(signals: Int32Array): void {
   const serve = serveKernel({
@@ -36,10 +37,12 @@ function start(signals: Int32Array): void {
             }),
       ]);
       disguiseRealm();
-      return { glueUrl: assets.glueUrl, wasm, stdlib, image, fingerprint };
+      return { glueUrl: assets.glueUrl, wasm, stdlib, image };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });
+      Reflect.deleteProperty(globalThis, 'gc');
+      collectGarbage?.();
     },
   });
   globalThis.onmessage = (event: MessageEvent<unknown>) => serve(parseHostMessage(event.data));

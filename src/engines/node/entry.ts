@@ -26,7 +26,6 @@ const serve = serveKernel({
       wasm: wasm as WebAssembly.Module,
       stdlib,
       image: image === null ? null : decodeImage(image, fingerprint),
-      fingerprint,
     };
   },
   lockDown() {},

@@ -1,0 +1,76 @@
+import type { RunMessage, WorkerMessage } from '../protocol/messages.ts';
+import { ChannelError, encodeHarnessFrame, type HarnessFrame, HarnessReader } from './channel.ts';
+import type { Output } from './output.ts';
+
+/** What the harness may add to a value and its displays: error, text, envelope. */
+const frameSlackBytes = 4 * 1024 * 1024;
+
+/** Bytes handed out in order. */
+class Source {
+  #bytes: Uint8Array = new Uint8Array();
+  #offset = 0;
+
+  set(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#offset = 0;
+  }
+
+  take(length: number): Uint8Array {
+    const chunk = this.#bytes.subarray(this.#offset, this.#offset + length);
+    this.#offset += chunk.length;
+    return chunk;
+  }
+}
+
+/** What one run reads from and writes to the kernel. */
+export class RunStreams {
+  readonly stdin = new Source();
+  readonly request = new Source();
+  readonly reader: HarnessReader;
+  readonly #output: Output;
+  #id = '';
+  #result: HarnessFrame | undefined;
+
+  constructor(output: Output, post: (message: WorkerMessage) => void) {
+    this.#output = output;
+    this.reader = new HarnessReader((frame) => this.#onFrame(frame, post));
+  }
+
+  begin(message: RunMessage, env: Record<string, string>): void {
+    const { limits } = message;
+    this.#id = message.id;
+    this.#result = undefined;
+    this.stdin.set(new TextEncoder().encode(message.stdin));
+    this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
+    const request = {
+      code: message.code,
+      filename: message.filename,
+      argv: message.argv,
+      env: { ...env, ...message.env },
+      globals: JSON.parse(message.globals),
+      seed: message.seed,
+      valueBytes: limits.valueBytes,
+      keep: message.after === 'none',
+    };
+    this.request.set(encodeHarnessFrame(request, message.parts ?? []));
+  }
+
+  takeResult(): HarnessFrame {
+    const result = this.#result;
+    if (result === undefined) throw new ChannelError('the Python harness gave no result');
+    return result;
+  }
+
+  #onFrame(frame: HarnessFrame, post: (message: WorkerMessage) => void): void {
+    const { json } = frame;
+    if (json.kind === 'result') {
+      this.#result = frame;
+      return;
+    }
+    const { data, metadata } = json as { data: Record<string, string>; metadata: Record<string, unknown> };
+    const bytes = Object.values(data).reduce((sum, text) => sum + text.length, 0);
+    if (!this.#output.charge(bytes)) return;
+    this.#output.flush();
+    post({ kind: 'display', id: this.#id, data, metadata });
+  }
+}
