@@ -1,0 +1,33 @@
+"""Entry of the kernel: imported once, when an interpreter boots plainly; an image has its result in its heap.
+
+The kernel calls `execute` by its address. Everything goes through two descriptors, as bytes: Python is never
+handed a JavaScript object.
+"""
+
+import os
+import struct
+import sys
+
+from pyodide.ffi import unregister_js_module
+
+from vivarium import _harness
+
+# Agreed with src/kernel/devices.ts.
+CHANNEL_FD = 1000
+SLEEP_FD = 1001
+
+_pack = struct.Struct("<d").pack
+_write = os.write
+
+
+def _sleep(ms: float) -> None:
+    _write(SLEEP_FD, _pack(ms))
+
+
+# Guest code gets no handle on JavaScript. This is depth: the boundary is the process around it.
+for _name in ("js", "pyodide_js"):
+    unregister_js_module(_name)
+    sys.modules.pop(_name, None)
+
+_harness.boot(_sleep, CHANNEL_FD, CHANNEL_FD)
+execute = _harness.execute

@@ -1,0 +1,35 @@
+"""Run by a kernel before its first real run, and then forgotten: it has the engine compile what most runs use."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+def work(count: int) -> dict[str, float]:
+    rows = [{"n": n, "text": f"{n:>4}"} for n in range(count)]
+    text = json.dumps(sorted(rows, key=lambda row: -row["n"]))
+    return {row["text"].strip(): row["n"] / 2 for row in json.loads(text)}
+
+
+async def wait() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+print("warm", input())
+print("warm", file=sys.stderr)
+asyncio.run(wait())
+with open("warm.txt", "w") as file:
+    file.write("warm")
+try:
+    {}["missing"]
+except KeyError as error:
+    str(error)
+[Point(1, 2), work(50), {1, 2}, b"bytes", (None, 2**70)]
