@@ -20,7 +20,7 @@ export const errorCodes = {
   closed: { fault: 'caller', retryable: false },
   unavailable: { fault: 'internal', retryable: true },
   internal: { fault: 'internal', retryable: false },
-} as const satisfies Record<string, { fault: Fault; retryable: boolean }>;
+} as const;
 
 export type ErrorCode = keyof typeof errorCodes;
 

@@ -1,0 +1,317 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { forms } from './envelope.ts';
+import { encodeFrame, FrameDecoder } from './frames.ts';
+import { protocolLimits } from './limits.ts';
+import type { HostMessage, ResultMessage, RunMessage, WireError, WorkerMessage } from './messages.ts';
+import { checkVersion, parseHostMessage, parseWorkerMessage } from './parse.ts';
+import { ProtocolError } from './protocol-error.ts';
+
+const run: RunMessage = {
+  kind: 'run',
+  id: 'r1',
+  code: 'print(1)',
+  filename: '<run>',
+  argv: ['a'],
+  env: { A: 'b' },
+  stdin: '',
+  globals: '["d"]',
+  files: [{ path: 'data/a b.csv', part: 0 }],
+  after: 'rewind',
+  seed: null,
+  limits: {
+    timeoutMs: 1,
+    cpuMs: 0,
+    memoryBytes: 2,
+    outputBytes: 3,
+    fileBytes: 4,
+    fileCount: 5,
+    valueBytes: 6,
+  },
+  parts: [Uint8Array.of(1)],
+};
+
+const hostMessages: HostMessage[] = [
+  {
+    kind: 'init',
+    id: 'i',
+    version: 1,
+    options: {
+      mode: 'restore',
+      maxHeapBytes: 2 ** 32,
+      env: { LANG: 'C' },
+      warmingRuns: 2,
+      assets: { glueUrl: 'file:///a', wasmUrl: 'file:///b', stdlibUrl: 'file:///c', imageUrl: null },
+      fingerprint: { pyodide: '1', buildId: 'b', kernelHash: 'k', lockHash: 'l' },
+    },
+  },
+  run,
+  { kind: 'interrupt', id: 'r1', reason: 'timeout' },
+  { kind: 'ping', id: 'p' },
+  { kind: 'shutdown' },
+];
+
+const result: ResultMessage = {
+  kind: 'result',
+  id: 'r1',
+  status: 'error',
+  stopped: 'cpu',
+  text: null,
+  value: 0,
+  display: { data: { 'text/html': '<b>' }, metadata: { a: [1, { b: null }] } },
+  error: {
+    name: 'ValueError',
+    value: 'no',
+    traceback: ['Traceback'],
+    frames: [
+      { file: '<run>', line: 1, column: 2, endLine: null, endColumn: null, function: 'f', source: 'f()' },
+    ],
+    line: 1,
+    column: null,
+  },
+  exitCode: 3,
+  files: [{ path: 'out.txt', size: 2, part: 1 }],
+  executionCount: 1,
+  runMs: 0.5,
+  cpuMs: 0.25,
+  heapBytes: 1,
+  peakBytes: 2,
+  deltaBytes: -3,
+  truncated: { stdout: false, stderr: true, value: false, results: false, files: false },
+  parts: [Uint8Array.of(0x31), Uint8Array.of(1, 2)],
+};
+
+const wireError: WireError = { code: 'crashed', message: 'm', details: { a: 1 }, stack: 's', cause: null };
+
+const workerMessages: WorkerMessage[] = [
+  { kind: 'ready', id: 'i', version: 1, pyodide: 'p', python: '3', heapBytes: 1, bootMs: 0.5, parts: [] },
+  { kind: 'progress', id: 'i', stage: 'image', done: 1, total: 0, message: '' },
+  { kind: 'stdout', id: 'r1', parts: [Uint8Array.of(1)] },
+  { kind: 'stderr', id: 'r1', parts: [Uint8Array.of()] },
+  { kind: 'display', id: 'r1', data: { 'image/png': 'AA==' }, metadata: {} },
+  result,
+  { kind: 'rewound', id: 'r1', rewindMs: 1, heapBytes: 2, dirty: null },
+  { kind: 'installed', id: 'x', packages: [{ name: 'a', version: '1' }] },
+  { kind: 'error', id: null, error: { ...wireError, cause: wireError } },
+  { kind: 'pong', id: 'p', busy: 'r1', heapBytes: 1, residentBytes: null },
+];
+
+const both: [HostMessage | WorkerMessage, (value: unknown) => unknown][] = [
+  ...hostMessages.map((message): [HostMessage, typeof parseHostMessage] => [message, parseHostMessage]),
+  ...workerMessages.map((message): [WorkerMessage, typeof parseWorkerMessage] => [
+    message,
+    parseWorkerMessage,
+  ]),
+];
+
+/** The same message with the field at `path` changed; `undefined` removes it. */
+function changed(message: object, path: string, value: unknown): unknown {
+  const copy = structuredClone(message);
+  const keys = path.split('.');
+  const last = keys.pop() ?? '';
+  const holder = keys.reduce<Record<string, unknown>>(
+    (object, key) => object[key] as Record<string, unknown>,
+    copy as Record<string, unknown>,
+  );
+  if (value === undefined) delete holder[last];
+  else holder[last] = value;
+  return copy;
+}
+
+test('every kind is here', () => {
+  expect(both.map(([{ kind }]) => kind).sort()).toEqual(Object.keys(forms).sort());
+});
+
+describe.each(both)('$kind', (message, parse) => {
+  test('comes out as it was, as fresh objects', () => {
+    const parsed = parse(message);
+    expect(parsed).toStrictEqual(message);
+    expect(parsed).not.toBe(message);
+    for (const [key, value] of Object.entries(parsed as object)) {
+      if (typeof value === 'object' && value !== null) {
+        expect(value).not.toBe((message as unknown as Record<string, unknown>)[key]);
+      }
+    }
+  });
+
+  test('comes through a frame', () => {
+    const decoder = new FrameDecoder();
+    const sent = encodeFrame(message).flatMap((chunk) => decoder.push(chunk));
+    const { parts = [], ...rest } = parse(sent[0]) as { parts?: Uint8Array[] };
+    const { parts: given = [], ...expected } = message as { parts?: Uint8Array[] };
+    expect(rest).toStrictEqual(expected);
+    expect(parts).toEqual(given);
+  });
+
+  test('each field is needed, typed, and no other is taken', () => {
+    for (const key of Object.keys(message)) {
+      const path = `${message.kind}.${key}`;
+      if (key !== 'kind' && key !== 'parts') {
+        expect(() => parse(changed(message, key, undefined))).toThrow(`${path}: is missing`);
+      }
+      for (const wrong of [Symbol.iterator, Number.NaN, { length: 1 }, [[]], true]) {
+        const field = (message as unknown as Record<string, unknown>)[key];
+        if (typeof field === typeof wrong) continue;
+        expect(() => parse({ ...message, [key]: wrong })).toThrow(ProtocolError);
+      }
+    }
+    expect(() => parse({ ...message, extra: 1 })).toThrow(`${message.kind}.extra: is unknown`);
+    expect(() => parse({ ...message, ['__proto__']: 1 })).toThrow('.__proto__: is unknown');
+    expect(() => parse(Object.create(message))).toThrow(ProtocolError);
+  });
+
+  test('mutated anywhere, it is refused or still well-formed', () => {
+    const paths = leaves(message);
+    const any = fc.anything({ withBigInt: true, withDate: true, withMap: true, withTypedArray: true });
+    fc.assert(
+      fc.property(fc.constantFrom(...paths), any, (path, value) => {
+        let parsed: unknown;
+        try {
+          parsed = parse(changed(message, path, value));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError);
+          return;
+        }
+        expect(parse(parsed)).toStrictEqual(parsed);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function leaves(value: object, prefix = ''): string[] {
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const path = prefix + key;
+    const deeper = typeof inner === 'object' && inner !== null && !ArrayBuffer.isView(inner);
+    return deeper ? [path, ...leaves(inner, `${path}.`)] : [path];
+  });
+}
+
+test.each<[string, unknown, string]>([
+  ['id', '', 'result.id: must not be empty'],
+  ['id', 'x'.repeat(129), 'result.id: 129 chars, at most 128'],
+  ['value', 2, 'result.value: no part 2'],
+  ['value', -1, 'result.value: must not be negative'],
+  ['value', 0.5, 'result.value: must be an integer'],
+  ['runMs', Infinity, 'result.runMs: must be a finite number'],
+  ['heapBytes', 2 ** 53, 'result.heapBytes: must be an integer'],
+  ['status', 'oom', 'result.status: must be one of ok, error'],
+  ['files.0.part', 2, 'result.files[0].part: no part 2'],
+  ['files.0.size', 3, 'result.files[0].size: 3, but the part has 2 bytes'],
+  ['files.0.mime', 'x', 'result.files[0].mime: is unknown'],
+  ['error.frames.0.line', '1', 'result.error.frames[0].line: must be an integer'],
+  [
+    'error.frames',
+    Array(1001).fill(result.error?.frames[0]),
+    'result.error.frames: 1001 items, at most 1000',
+  ],
+  ['files', Array(100_001), 'result.files: 100001 items, at most 100000'],
+  ['files', Array(1), 'result.files[0]: must be an object'],
+  [
+    'display.data',
+    Object.fromEntries(Array.from({ length: 101 }, (_, i) => [i, ''])),
+    '101 entries, at most 100',
+  ],
+  ['display.data', new Map(), 'result.display.data: must be a plain object'],
+  ['display.metadata.a', Number.NaN, 'result.display.metadata.a: must be a finite number'],
+  ['display.metadata.a', () => 1, 'result.display.metadata.a: must be'],
+  ['truncated.value', 1, 'result.truncated.value: must be true or false'],
+  ['parts.0', [1], 'result.parts[0]: must be a Uint8Array'],
+  ['parts.0', new Uint8Array(new SharedArrayBuffer(1)), 'result.parts[0]: must not be shared memory'],
+])('%s that is wrong', (path, value, problem) => {
+  expect(() => parseWorkerMessage(changed(result, path, value))).toThrow(problem);
+  expect(() => parseWorkerMessage(changed(result, path, value))).toThrow(ProtocolError);
+});
+
+test.each([
+  '',
+  '.',
+  '..',
+  '/',
+  '/etc/passwd',
+  '../x',
+  'a/..',
+  'a/../b',
+  './a',
+  'a/./b',
+  'a//b',
+  'a/',
+  'a\0b',
+])('the path %j is refused, each way', (path) => {
+  expect(() => parseHostMessage(changed(run, 'files.0.path', path))).toThrow('run.files[0].path: must');
+  expect(() => parseWorkerMessage(changed(result, 'files.0.path', path))).toThrow(
+    'result.files[0].path: must',
+  );
+});
+
+test('other odd paths are names like any other', () => {
+  for (const path of [
+    '...',
+    '..a',
+    'a..',
+    'a/..b',
+    '.hidden',
+    'a\\..\\b',
+    'C:',
+    '%2e%2e',
+    '__proto__',
+    'ü/ 💥',
+  ]) {
+    expect(parseWorkerMessage(changed(result, 'files.0.path', path))).toMatchObject({ files: [{ path }] });
+  }
+  expect(() => parseWorkerMessage(changed(result, 'files.0.path', 'ü'.repeat(2049)))).toThrow('4096 bytes');
+});
+
+test('a chain of errors and nested metadata are bounded, a cycle too', () => {
+  const chain = (length: number): WireError => ({
+    ...wireError,
+    cause: length === 1 ? null : chain(length - 1),
+  });
+  const message = (error: WireError) => ({ kind: 'error', id: null, error });
+  expect(parseWorkerMessage(message(chain(protocolLimits.maxErrors)))).toEqual(message(chain(8)));
+  expect(() => parseWorkerMessage(message(chain(9)))).toThrow('more than 8 errors in a chain');
+  const cycle: Record<string, unknown> = {};
+  cycle.self = cycle;
+  expect(() => parseWorkerMessage(changed(result, 'display.metadata', cycle))).toThrow('nested too deep');
+});
+
+test('names of the prototype are keys of a record like any other', () => {
+  const env = JSON.parse('{"__proto__":"a","constructor":"b","toString":"c"}');
+  const parsed = parseHostMessage(changed(run, 'env', env)) as RunMessage;
+  expect(Object.entries(parsed.env)).toEqual(Object.entries(env));
+  expect(Object.getPrototypeOf(parsed.env)).toBe(Object.prototype);
+});
+
+test("inherited fields are not the message's", () => {
+  Object.defineProperty(Object.prototype, 'id', { value: 'x', configurable: true });
+  try {
+    expect(() => parseHostMessage({ kind: 'ping' })).toThrow('ping.id: is missing');
+  } finally {
+    Reflect.deleteProperty(Object.prototype, 'id');
+  }
+});
+
+test('what is no message', () => {
+  for (const value of [
+    undefined,
+    null,
+    1,
+    'ping',
+    [],
+    {},
+    { kind: 1 },
+    { kind: '__proto__' },
+    { kind: 'toString' },
+  ]) {
+    expect(() => parseHostMessage(value)).toThrow('message.kind: is unknown');
+  }
+  for (const message of workerMessages)
+    expect(() => parseHostMessage(message)).toThrow('message.kind: is unknown');
+  for (const message of hostMessages)
+    expect(() => parseWorkerMessage(message)).toThrow('message.kind: is unknown');
+});
+
+test('versions', () => {
+  checkVersion(1);
+  expect(() => checkVersion(2)).toThrow('protocol version 2 on the other side, 1 on this one');
+});
