@@ -5,6 +5,7 @@ import {
   finishBoot,
   type HiwireState,
   type PyodideApi,
+  type PyodideGlue,
   type PyodideModule,
   serializeHiwire,
   sitePackages,
@@ -13,8 +14,7 @@ import { pythonFiles } from './python-files.ts';
 
 /** The bytes a kernel boots from, wherever the engine got them. */
 export interface KernelAssets {
-  /** URL of Pyodide's `pyodide.asm.mjs`. */
-  glueUrl: string;
+  glue: PyodideGlue;
   wasm: WebAssembly.Module;
   stdlib: Uint8Array;
   /** To restore from, its checksum verified, or null to boot plainly. */
@@ -44,7 +44,7 @@ export async function bootInterpreter(
   const { image } = assets;
   progress('module', 0, 1, 'starting WebAssembly');
   const { module, api } = await createModule({
-    glueUrl: assets.glueUrl,
+    glue: assets.glue,
     wasm: assets.wasm,
     stdlib: assets.stdlib,
     env: { ...bootEnv },

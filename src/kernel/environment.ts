@@ -1,6 +1,6 @@
 /**
  * Makes the realm of a kernel look like a bare module worker: no Node, no Deno, no stack switching. It must run before
- * Pyodide's glue is imported, which looks at the globals when it loads. One branch of the glue is then left on every
+ * Pyodide's glue is called, which looks at the globals then. One branch of the glue is then left on every
  * engine, images fit all engines alike, and guest code that reaches JavaScript finds no handle on the process. This is
  * depth: the boundary is the process.
  */

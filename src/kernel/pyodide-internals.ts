@@ -146,9 +146,13 @@ export interface HiwireState {
   immortalKeys: string[];
 }
 
+/** The module `pyodide.asm.mjs`. It looks at its surroundings when it is called, not when it is imported. */
+export interface PyodideGlue {
+  default: (settings: unknown) => Promise<any>;
+}
+
 export interface ModuleSources {
-  /** URL of `pyodide.asm.mjs`. */
-  glueUrl: string;
+  glue: PyodideGlue;
   wasm: WebAssembly.Module;
   stdlib: Uint8Array;
   /** Called once the file system exists and before Python starts. */
@@ -196,9 +200,6 @@ const webWorker = {
 export async function createModule(
   sources: ModuleSources,
 ): Promise<{ module: PyodideModule; api: PyodideApi }> {
-  const glue = (await import(sources.glueUrl)) as {
-    default: (settings: unknown) => Promise<any>;
-  };
   const noError = Symbol('no JavaScript error');
   const api = {
     runtimeEnv: webWorker,
@@ -253,7 +254,7 @@ export async function createModule(
       return {};
     },
   };
-  module = await glue.default(settings);
+  module = await sources.glue.default(settings);
   module.locateFile = (path: string) => {
     throw new Error(`unexpected request for ${path}`);
   };

@@ -4,6 +4,7 @@
  */
 import { decodeImage, verifyImage } from '../../image/format.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
+import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
 import type { InitMessage, WorkerMessage } from '../../protocol/messages.ts';
 import { parseHostMessage } from '../../protocol/parse.ts';
@@ -26,7 +27,8 @@ function start(signals: Int32Array): void {
     async loadAssets(init: InitMessage) {
       const { assets, fingerprint } = init.options;
       if (assets === null) throw new Error('a Deno worker needs the places of its assets');
-      const [wasm, stdlib, image] = await Promise.all([
+      const [glue, wasm, stdlib, image] = await Promise.all([
+        import(assets.glueUrl) as Promise<PyodideGlue>,
         readFile(new URL(assets.wasmUrl)).then((bytes) => WebAssembly.compile(bytes)),
         readFile(new URL(assets.stdlibUrl)),
         assets.imageUrl === null
@@ -37,7 +39,7 @@ function start(signals: Int32Array): void {
             }),
       ]);
       disguiseRealm();
-      return { glueUrl: assets.glueUrl, wasm, stdlib, image };
+      return { glue, wasm, stdlib, image };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });

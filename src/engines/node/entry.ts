@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { decodeImage } from '../../image/format.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
+import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
 import { parseHostMessage } from '../../protocol/parse.ts';
 import type { ThreadData } from './start.ts';
@@ -20,9 +21,10 @@ const serve = serveKernel({
   },
   async loadAssets(init) {
     const { fingerprint } = init.options;
+    const glue = (await import(glueUrl)) as PyodideGlue;
     disguiseRealm();
     return {
-      glueUrl,
+      glue,
       wasm: wasm as WebAssembly.Module,
       stdlib,
       image: image === null ? null : decodeImage(image, fingerprint),
