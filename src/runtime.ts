@@ -146,9 +146,10 @@ export interface Execution {
   /** All of stdout as one string. */
   readonly stdout: string;
   readonly stderr: string;
-  readonly png?: string;
-  readonly svg?: string;
-  readonly html?: string;
+  /** The first result of that type, as base64. */
+  readonly png: string | undefined;
+  readonly svg: string | undefined;
+  readonly html: string | undefined;
   /** The value, or throws `PythonError` or `LimitError` or `WorkerError` when `status` is not `ok`. */
   unwrap(): Value | undefined;
 }
@@ -202,6 +203,7 @@ export interface RunOptions extends Partial<RunLimits> {
   seed?: number;
   /** Interrupts the run: the execution's status is `interrupted`. */
   signal?: AbortSignal;
+  /** An exception of a callback interrupts the run, which then rejects with it. */
   onStdout?: (text: string, data: Uint8Array) => void;
   onStderr?: (text: string, data: Uint8Array) => void;
   onDisplay?: (result: RichResult) => void;
@@ -217,7 +219,10 @@ export interface Progress {
   message: string;
 }
 
-/** A run under way: await it for the `Execution`, iterate it for its events, or both. */
+/**
+ * A run under way: await it for the `Execution`, iterate it for its events, or both. Events are live: an iteration
+ * starts with the run's present status, so begin it before awaiting anything else to see all; `done` comes in any case.
+ */
 export interface Run extends Promise<Execution>, AsyncIterable<RunEvent> {
   readonly id: string;
   /** Interrupts it, as the `signal` does. */
@@ -236,7 +241,7 @@ export type RestartReason =
   | 'boot_failed';
 export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation';
 
-/** What the pool tells, as it happens. */
+/** What the pool tells, as it happens. `ms` of a restart or a recycling: how long the worker had lived. */
 export type RuntimeEvent =
   | { type: 'status'; status: RuntimeStatus; previous: RuntimeStatus }
   | { type: 'worker:start'; worker: string; pid?: number; bootMs: number }
@@ -264,12 +269,16 @@ export interface RuntimeStats {
   workers: WorkerStats[];
   queued: number;
   running: number;
+  /** Runs that a worker took. */
   started: number;
+  /** Runs that ended with an execution, whatever its status. */
   completed: number;
+  /** … with the status `error` or `oom`. */
   failed: number;
   timeouts: number;
   interrupted: number;
   crashes: number;
+  /** Runs that rejected: wrong options, a full queue, no worker. */
   rejected: number;
   boots: number;
   bootFailures: number;
@@ -305,4 +314,13 @@ export interface Runtime extends AsyncDisposable {
   subscribe(listener: (event: RuntimeEvent) => void): () => void;
   /** Ends every worker. Runs under way get `graceMs` (default 5000); queued ones reject with `closed`. Idempotent. */
   close(options?: { graceMs?: number }): Promise<void>;
+}
+
+/** One thing that a runtime needs on its machine, and whether it is there. */
+export interface Diagnosis {
+  name: string;
+  ok: boolean;
+  detail: string;
+  /** The command that mends it. */
+  fix?: string;
 }

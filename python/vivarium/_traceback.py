@@ -54,6 +54,9 @@ def describe(error: BaseException, filename: str, code: CodeType | None, corouti
     """Runs the run's own methods (`__str__`, …), so it may raise anything: then use `describe_briefly`."""
     entries = _clean_chain(error, code, coroutine)
     value = message_of(error)
+    if isinstance(error, SyntaxError) and error.filename == filename and error.text is None and error.lineno:
+        # The compiler's later passes don't look for the line: it is in no file.
+        error.text = _getline(filename, error.lineno) or None
     frames = [_frame(entry) for entry in _edges(entries)]
     line, column = _place(error, frames, filename)
     return {

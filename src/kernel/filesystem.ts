@@ -111,16 +111,16 @@ export class LayeredFiles {
   /** Files under `folder` that the run made or wrote to, by path, up to the limits. */
   changed(folder: string, maxFiles: number, maxBytes: number): { files: ChangedFile[]; truncated: boolean } {
     const found: ChangedFile[] = [];
-    const stack: { node: FsNode; path: string }[] = [
-      { node: this.#fs.lookupPath(folder, { follow: true }).node, path: '' },
+    // What lies in a folder that was moved has a new path too.
+    const stack: { node: FsNode; path: string; moved: boolean }[] = [
+      { node: this.#fs.lookupPath(folder, { follow: true }).node, path: '', moved: false },
     ];
     for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
       for (const child of Object.values(childrenOf(entry.node))) {
         const path = entry.path === '' ? child.name : `${entry.path}/${child.name}`;
-        if (this.#fs.isDir(child.mode)) stack.push({ node: child, path });
-        else if (this.#fs.isFile(child.mode) && this.#modified.has(child)) {
-          found.push({ path, bytes: bytesOf(child) });
-        }
+        const modified = entry.moved || this.#modified.has(child);
+        if (this.#fs.isDir(child.mode)) stack.push({ node: child, path, moved: modified });
+        else if (this.#fs.isFile(child.mode) && modified) found.push({ path, bytes: bytesOf(child) });
       }
     }
     found.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -140,7 +140,7 @@ export class LayeredFiles {
       const { name, parent, mode, atime, mtime, ctime, contents, usedBytes } = node;
       saved = { name, parent, mode, atime, mtime, ctime, contents, usedBytes };
       this.#saved.set(node, saved);
-      if (this.#fs.isDir(mode)) node.contents = { ...childrenOf(node) };
+      if (this.#fs.isDir(mode)) node.contents = plainDictionary(childrenOf(node));
     }
     return saved;
   }
@@ -174,7 +174,16 @@ export class LayeredFiles {
     };
     const memfs = fs.filesystems.MEMFS;
     const { dir, file, link, chrdev } = memfs.ops_table;
-    before(dir.node, 'mknod', (parent) => this.#touch(parent));
+    for (const head of fs.nameTable) {
+      for (let node = head; node; node = node.name_next) usePlainDictionary(fs, node);
+    }
+    const mknod = dir.node.mknod;
+    dir.node.mknod = (parent, ...args) => {
+      this.#touch(parent);
+      const node: FsNode = mknod(parent, ...args);
+      usePlainDictionary(fs, node);
+      return node;
+    };
     before(dir.node, 'symlink', (parent) => this.#touch(parent));
     for (const name of ['unlink', 'rmdir'] as const) {
       before(dir.node, name, (parent, child) => {
@@ -218,6 +227,15 @@ function before<K extends string>(ops: Record<K, NodeOp>, name: K, check: NodeOp
     check(...args);
     return original(...args);
   };
+}
+
+/** MEMFS keeps a folder's children in an object, where a file called `__proto__` would get lost. */
+function usePlainDictionary(fs: FileSystem, node: FsNode): void {
+  if (fs.isDir(node.mode) && node.contents) node.contents = plainDictionary(childrenOf(node));
+}
+
+function plainDictionary(children: Record<string, FsNode>): Record<string, FsNode> {
+  return Object.assign(Object.create(null), children);
 }
 
 function childrenOf(node: { contents: FsNode['contents'] }): Record<string, FsNode> {

@@ -70,11 +70,11 @@ export class SafePoint {
   /** Blocks the thread at most `ms`, and returns early when the run is to stop. */
   sleep(ms: number): void {
     const now = performance.now();
-    this.#onVisit(now);
+    // While the thread sleeps nothing else comes: all output is due.
+    this.#onVisit(Number.POSITIVE_INFINITY);
     this.#look(now);
     if (this.stopped !== null || !(ms > 0)) return;
-    // A processor limit is not used up by sleeping; wake up now and then all the same, for the output that is due.
-    const wait = Math.min(ms, this.#deadline - now, 1000);
+    const wait = Math.min(ms, this.#deadline - now);
     if (wait <= 0) return;
     Atomics.wait(this.#signals, signalWords.interrupt, 0, wait);
     this.#sleptMs += performance.now() - now;

@@ -20,6 +20,11 @@ export class FakeEngine implements Engine {
     this.#clock = clock;
   }
 
+  /** Every run that its workers took. */
+  get runs(): FakeWorker['runs'][number][] {
+    return this.workers.flatMap((worker) => worker.runs);
+  }
+
   /** Workers that are there now. */
   get alive(): FakeWorker[] {
     return this.workers.filter((worker) => worker.alive);

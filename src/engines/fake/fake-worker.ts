@@ -1,4 +1,4 @@
-import { WorkerError } from '../../errors/errors.ts';
+import { InternalError, WorkerError } from '../../errors/errors.ts';
 import type { ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
@@ -21,8 +21,8 @@ export class FakeWorker implements Worker {
   readonly pyodide = 'fake';
   readonly bootMs: number;
   readonly exited: Promise<WorkerExit>;
-  /** The code of every run that it was given. */
-  readonly codes: string[] = [];
+  /** Every run that it took. */
+  readonly runs: Omit<RunMessage, 'kind'>[] = [];
   readonly interrupts: StopReason[] = [];
   alive = true;
   readonly #exit = Promise.withResolvers<WorkerExit>();
@@ -43,9 +43,11 @@ export class FakeWorker implements Worker {
   }
 
   run(message: Omit<RunMessage, 'kind'>, events: RunSink): Promise<ResultMessage> {
-    if (this.#active || this.#rewinding || !this.alive)
-      throw new WorkerError('protocol', `${this.id} can't take a run now.`);
-    this.codes.push(message.code);
+    if (!this.alive) return Promise.reject(new WorkerError('crashed', 'It was dead before the run.'));
+    // No program can cause it: a pool that does is broken, and its tests shall see that.
+    if (this.#active || this.#rewinding)
+      throw new InternalError('internal', `${this.id} isn't ready for a run.`);
+    this.runs.push(message);
     const outcome = this.#outcome(message);
     const settled = Promise.withResolvers<ResultMessage>();
     const active: Active = { message, outcome, events, startedAt: this.#clock.now(), settled, timers: [] };
@@ -96,7 +98,7 @@ export class FakeWorker implements Worker {
   #outcome(message: Omit<RunMessage, 'kind'>): FakeOutcome {
     const { code } = message;
     try {
-      return this.#script.run?.({ code, message, worker: this.id, count: this.codes.length }) ?? {};
+      return this.#script.run?.({ code, message, worker: this.id, count: this.runs.length }) ?? {};
     } catch (error) {
       const { name, message: value } = error instanceof Error ? error : new Error(String(error));
       return { error: { name, value } };
@@ -106,13 +108,15 @@ export class FakeWorker implements Worker {
   #finish(active: Active, stopped: StopReason | null): void {
     if (this.#active !== active) return;
     const { outcome, message } = active;
-    if (stopped === null && outcome.crash)
-      return this.die(typeof outcome.crash === 'string' ? outcome.crash : undefined);
+    if (stopped === null && outcome.crash) {
+      this.die(typeof outcome.crash === 'string' ? outcome.crash : undefined);
+      return;
+    }
     for (const timer of active.timers) timer.cancel();
     this.#active = undefined;
     this.#heapBytes = outcome.heapBytes ?? this.#heapBytes;
     const runMs = this.#clock.now() - active.startedAt;
-    active.settled.resolve(resultOf(active, stopped, runMs, this.#heapBytes, this.codes.length));
+    active.settled.resolve(resultOf(active, stopped, runMs, this.#heapBytes, this.runs.length));
     if (message.after !== 'discard') this.#rewind(active);
   }
 

@@ -1,0 +1,75 @@
+/** `npm test`: vitest, then pytest; the last line is the sum of both. Arguments are names of vitest files. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { pythonTool } from './python.ts';
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const reports = mkdtempSync(join(tmpdir(), 'vivarium-test-'));
+const suites = process.argv.length > 2 ? [vitest] : [vitest, pytest];
+
+let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
+for (const suite of suites) {
+  const counts = await suite().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : String(error));
+    return { passed: 0, failed: 1, skipped: 0 };
+  });
+  sum = {
+    passed: sum.passed + counts.passed,
+    failed: sum.failed + counts.failed,
+    skipped: sum.skipped + counts.skipped,
+  };
+}
+rmSync(reports, { recursive: true, force: true });
+if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
+const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : '';
+console.log(`${sum.passed} passed, ${sum.failed} failed${skipped}`);
+
+async function vitest(): Promise<Counts> {
+  const report = join(reports, 'vitest.json');
+  const program = join(root, 'node_modules/vitest/vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const code = await run(process.execPath, [program, 'run', ...reporters, ...process.argv.slice(2)]);
+  if (!existsSync(report)) throw new Error('vitest made no report');
+  const json = JSON.parse(readFileSync(report, 'utf8'));
+  return settle(code, {
+    passed: json.numPassedTests,
+    failed: json.numFailedTests,
+    skipped: json.numPendingTests + json.numTodoTests,
+  });
+}
+
+async function pytest(): Promise<Counts> {
+  const report = join(reports, 'pytest.xml');
+  const code = await run(pythonTool('pytest'), ['python', `--junit-xml=${report}`]);
+  const suite = existsSync(report) ? /<testsuite [^>]*>/.exec(readFileSync(report, 'utf8'))?.[0] : undefined;
+  if (suite === undefined) throw new Error('pytest made no report');
+  const count = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1] ?? 0);
+  const failed = count('failures') + count('errors');
+  return settle(code, {
+    passed: count('tests') - failed - count('skipped'),
+    failed,
+    skipped: count('skipped'),
+  });
+}
+
+/** A suite that ended badly without a failed test (a file that doesn't load, an unhandled error) counts as one. */
+function settle(code: number, counts: Counts): Counts {
+  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
+
+function run(command: string, args: string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+    child.on('error', reject);
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
+}

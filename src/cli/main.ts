@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { VivariumError } from '../errors/errors.ts';
+import { exitCodes, say } from './report.ts';
+import type { RunRequest } from './run.ts';
+import { parseDuration, parseSize } from './values.ts';
+
+const runHelp = `
+The program sees the files passed by --file, and nothing else of this machine. Its stdout is stdout; new and changed
+files come back into the current folder, where nothing that differs is replaced and nothing hidden is written, or into
+the folder named by --out, where files are replaced.
+
+A file on stdin is the program's stdin; a pipe is read to its end first when the program mentions stdin or input.
+
+Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 124 timeout, 130 Ctrl-C, 137 out of memory.`;
+
+type RunFlags = Omit<RunRequest, 'file' | 'env'> & { c?: string; file?: string[]; env?: string[] };
+
+/**
+ * The command line. Ends the process when it is done: waiting for workers to end gently would cost more than most runs.
+ */
+export async function main(args: readonly string[]): Promise<void> {
+  // Loaded while commander parses; if it fails, the command's own import tells.
+  if (args[0] === 'run') import('./run-host.ts').catch(() => undefined);
+  // Nobody is left to be told that nobody reads.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  const code = await dispatch(args);
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+async function dispatch(args: readonly string[]): Promise<number> {
+  try {
+    return await parse(args);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (error instanceof VivariumError) {
+      say(process.stderr, error.message);
+      return error.code === 'usage' ? exitCodes.usage : exitCodes.failed;
+    }
+    say(process.stderr, error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return exitCodes.failed;
+  }
+}
+
+async function parse(args: readonly string[]): Promise<number> {
+  // What follows `--` is the program's. commander would count it as operands of its own.
+  const split = args.indexOf('--');
+  const own = split < 0 ? args : args.slice(0, split);
+  const argv = split < 0 ? [] : args.slice(split + 1);
+  let code: number = exitCodes.ok;
+
+  const program = new Command('vivarium')
+    .description('Python in sandboxed WebAssembly workers')
+    .exitOverride()
+    .showHelpAfterError('(vivarium --help explains)')
+    .helpCommand(false)
+    .version(version());
+
+  program
+    .command('run')
+    .description('run a Python program')
+    .usage('[options] <file.py | -> [-- arguments]')
+    .argument('[program]', 'path of the program, or - to read it from stdin')
+    .option('-c <code>', 'run this code')
+    .option('-f, --file <path[=name]>', 'copy a file in, under its base name or name (repeatable)', collect)
+    .option('-o, --out <folder>', 'write files that come back here (default: the current folder)')
+    .option('--force', 'replace files in the current folder that differ')
+    .option(
+      '-t, --timeout <duration>',
+      'wall time: 30, 1.5s, 500ms, 2m (default: 60s)',
+      checked(parseDuration),
+    )
+    .option('-m, --memory <size>', 'memory of Python: 256mb, 1gb (default: 512mb)', checked(parseSize))
+    .option('-e, --env <NAME=value>', 'environment of the program (repeatable)', collect)
+    .addOption(new Option('--engine <kind>', 'node is for trusted code only').choices(['deno', 'node']))
+    .addOption(
+      new Option('--isolation <how>', 'what becomes of the worker').choices(['rewind', 'process', 'none']),
+    )
+    .option('--json', 'print the whole execution as one JSON document instead of its output')
+    .option('-q, --quiet', 'no messages of our own but errors')
+    .option('--no-progress', 'no progress bar')
+    .option('--no-image', 'boot plainly, without a frozen interpreter')
+    .addHelpText('after', runHelp)
+    .action(
+      async (
+        path: string | undefined,
+        { c, file = [], env = [], ...options }: RunFlags,
+        command: Command,
+      ) => {
+        if ((path === undefined) === (c === undefined))
+          command.error('error: name a program, or pass code with -c');
+        const { run, createHost } = await import('./run-host.ts');
+        const source = c === undefined ? { program: path ?? '-' } : { code: c };
+        code = await run({ ...options, ...source, file, env, argv }, createHost());
+      },
+    );
+
+  program
+    .command('doctor')
+    .description('say what is missing here, and the command that mends it')
+    .option('--json', 'as one JSON document')
+    .action(async ({ json = false }: { json?: boolean }) => {
+      const [{ diagnose }, { reportDiagnoses }] = await Promise.all([
+        import('../node.ts'),
+        import('./doctor.ts'),
+      ]);
+      code = reportDiagnoses(await diagnose(), process.stdout, json);
+    });
+
+  program
+    .command('bench')
+    .description('measure against other ways to run Python')
+    .argument('[arguments...]')
+    .allowUnknownOption()
+    .helpOption(false)
+    .action(async (operands: string[]) => {
+      code = await (await import('./bench.ts')).bench([...operands, ...argv]);
+    });
+
+  await program.parseAsync(own, { from: 'user' });
+  return code;
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+}
+
+function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
+}
+
+/** Lets commander name the option that a bad value belongs to. */
+function checked<T>(parseValue: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parseValue(text);
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
+
+/** Resolves when everything written has left the process, or can't any more. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableLength === 0) resolve();
+    else stream.once('error', () => resolve()).write('', () => resolve());
+  });
+}

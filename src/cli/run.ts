@@ -1,0 +1,174 @@
+import { realpathSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import type { Execution, Isolation, RunOptions, Runtime } from '../runtime.ts';
+import { mentionsStdin, parseInputs, readInputs, readProgram, readStdin, type StdinKind } from './input.ts';
+import { executionToJson } from './json.ts';
+import { type Outcome, writeOutputs } from './output.ts';
+import type { ProgressBar, Screen } from './progress.ts';
+import { exitCodes, explain, say } from './report.ts';
+import { formatBytes, parseEnv, usage } from './values.ts';
+
+/** What was asked for on the command line. */
+export interface RunRequest {
+  /** A path, or `-` for stdin. */
+  program?: string;
+  code?: string;
+  argv: readonly string[];
+  file: readonly string[];
+  env: readonly string[];
+  out?: string;
+  force?: boolean;
+  timeout?: number;
+  memory?: number;
+  engine?: 'deno' | 'node';
+  isolation?: Isolation;
+  json?: boolean;
+  quiet?: boolean;
+  progress: boolean;
+  image: boolean;
+}
+
+/** Everything outside of this process's memory that a run touches. */
+export interface Host {
+  createRuntime(request: RunRequest): Promise<Runtime>;
+  stdin: Readable;
+  stdinKind: StdinKind;
+  stdout: Writable;
+  stderr: Screen;
+  stderrIsTerminal: boolean;
+  /** Calls back for each Ctrl-C; returns what stops that. */
+  onInterrupt(listener: () => void): () => void;
+}
+
+const stdinNoticeMs = 2000;
+
+/** Runs one program and resolves with the exit code. What the caller did wrong rejects with `UsageError`. */
+export async function run(request: RunRequest, host: Host): Promise<number> {
+  const source = request.code ?? (request.program === '-' ? undefined : readProgram(request.program ?? ''));
+  const inputs = parseInputs(request.file);
+  const env = parseEnv(request.env);
+  const abort = new AbortController();
+  const ended = Promise.withResolvers<number>();
+
+  let running = false;
+  const stopListening = host.onInterrupt(() => {
+    if (!running || abort.signal.aborted) ended.resolve(exitCodes.interrupted);
+    abort.abort();
+  });
+  // A reader that has seen enough (`| head`) ends the run; nobody is there to be told.
+  host.stdout.on('error', () => ended.resolve(exitCodes.ok));
+
+  // Not warmed: that would make the worker practise before its only run.
+  const runtime = await host.createRuntime(request);
+  const work = async (): Promise<number> => {
+    const [code, files] = await Promise.all([
+      source ?? readText(host, request, 'the program'),
+      readInputs(inputs),
+    ]);
+    const stdin = source === undefined ? '' : await stdinFor(code, files, request, host);
+    running = true;
+    const execution = await execute(
+      runtime,
+      code,
+      { files, stdin, env, signal: abort.signal },
+      request,
+      host,
+    );
+    const outcomes = writeOutputs(execution.files, {
+      folder: request.out ?? '.',
+      replace: request.out !== undefined || request.force === true,
+      hidden: request.out !== undefined,
+      inputs: new Set(inputs.map(({ path }) => realpathSync(path))),
+    });
+    return report(execution, outcomes, request, host);
+  };
+  try {
+    return await Promise.race([work(), ended.promise]);
+  } finally {
+    stopListening();
+    // Not awaited: ending the worker gently would cost more than the run.
+    runtime.close({ graceMs: 0 }).catch(() => undefined);
+  }
+}
+
+async function execute(
+  runtime: Runtime,
+  code: string,
+  options: RunOptions,
+  request: RunRequest,
+  host: Host,
+): Promise<Execution> {
+  const bar = await progressBar(request, host);
+  const stream = (target: Writable) => (_: string, data: Uint8Array) => {
+    bar?.stop();
+    if (!request.json) target.write(data);
+  };
+  try {
+    return await runtime.run(code, {
+      ...options,
+      filename: request.code === undefined ? programName(request) : '<string>',
+      argv: request.argv,
+      onStdout: stream(host.stdout),
+      onStderr: stream(host.stderr),
+      onProgress: (progress) => bar?.update(progress),
+    });
+  } finally {
+    bar?.stop();
+  }
+}
+
+/** Loaded for terminals only: it costs a few milliseconds. */
+async function progressBar(request: RunRequest, host: Host): Promise<ProgressBar | undefined> {
+  if (!host.stderrIsTerminal || !request.progress || request.quiet) return undefined;
+  return new (await import('./progress.ts')).ProgressBar(host.stderr);
+}
+
+function programName({ program }: RunRequest): string {
+  return program === undefined || program === '-' ? '<stdin>' : program;
+}
+
+function report(execution: Execution, outcomes: readonly Outcome[], request: RunRequest, host: Host): number {
+  if (request.json) {
+    host.stdout.write(`${JSON.stringify(executionToJson(execution, outcomes), undefined, 2)}\n`);
+  }
+  const { code, text } = explain(execution, request);
+  if (text !== '' && !request.json) host.stderr.write(text);
+
+  let lost = false;
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'refused') {
+      lost = true;
+      say(host.stderr, `did not write ${outcome.file.path}: ${outcome.reason}`);
+    } else if (!request.quiet) {
+      say(host.stderr, `${outcome.kind} ${outcome.target} (${formatBytes(outcome.file.size)})`);
+    }
+  }
+  return code === exitCodes.ok && lost ? exitCodes.failed : code;
+}
+
+/** Stdin for the program: a file always, a pipe when some of the code asks for it, never a terminal. */
+async function stdinFor(
+  code: string,
+  files: Record<string, Uint8Array>,
+  request: RunRequest,
+  host: Host,
+): Promise<string> {
+  if (host.stdinKind === 'file') return readStdin(host.stdin);
+  if (host.stdinKind !== 'stream') return '';
+  const modules = Object.entries(files).filter(([name]) => name.endsWith('.py'));
+  const texts = [code, ...modules.map(([, bytes]) => new TextDecoder().decode(bytes))];
+  return texts.some(mentionsStdin) ? readText(host, request, 'stdin') : '';
+}
+
+/** Reads stdin to its end, and says so when that takes a while. */
+async function readText(host: Host, request: RunRequest, what: string): Promise<string> {
+  if (what === 'the program' && host.stdinKind === 'none') throw usage('no program on stdin');
+  const notice = setTimeout(() => {
+    if (!request.quiet) say(host.stderr, `reading ${what} to its end from stdin`);
+  }, stdinNoticeMs);
+  try {
+    return await readStdin(host.stdin);
+  } finally {
+    clearTimeout(notice);
+  }
+}

@@ -1,0 +1,40 @@
+/** `vivarium`: what programs name whatever platform they run on. Types, errors and the protocol's version. */
+export { type ErrorCode, errorCodes, type Fault, isErrorCode } from './errors/codes.ts';
+export {
+  InternalError,
+  LimitError,
+  PythonError,
+  UsageError,
+  VivariumError,
+  type VivariumErrorOptions,
+  WorkerError,
+} from './errors/errors.ts';
+export { protocolVersion } from './protocol/messages.ts';
+export { PythonRepr } from './protocol/values.ts';
+export type {
+  Execution,
+  ExecutionMemory,
+  ExecutionStatus,
+  ExecutionTimings,
+  Isolation,
+  NdArray,
+  OutputFile,
+  Progress,
+  PythonErrorInfo,
+  PythonFrame,
+  RecycleReason,
+  RestartReason,
+  RichResult,
+  Run,
+  RunEvent,
+  RunLimits,
+  RunOptions,
+  Runtime,
+  RuntimeEvent,
+  RuntimeStats,
+  RuntimeStatus,
+  TypedArray,
+  Value,
+  WorkerHealth,
+  WorkerStats,
+} from './runtime.ts';

@@ -1,0 +1,52 @@
+import type { RuntimeOptions } from './runtime-options.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const booleans = new Map([
+  ...['1', 'true', 'yes', 'on'].map((text) => [text, true] as const),
+  ...['0', 'false', 'no', 'off'].map((text) => [text, false] as const),
+]);
+
+function integer(text: string, min: number, max: number): number | undefined {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : undefined;
+}
+
+/** What operators set by environment variables. Adds a problem for each malformed one; empty ones count as unset. */
+export function readEnvironment(env: Environment, problems: string[]): RuntimeOptions {
+  const read = <T>(names: readonly string[], wanted: string, parse: (text: string) => T | undefined) => {
+    const name = names.find((candidate) => env[candidate]);
+    const text = name === undefined ? undefined : env[name]?.trim();
+    if (text === undefined) return undefined;
+    const value = parse(text);
+    if (value === undefined)
+      problems.push(`${name} must be ${wanted}, not ${JSON.stringify(text.slice(0, 40))}`);
+    return value;
+  };
+  /** Also read with the prefix that Pyodide's users know; ours wins. */
+  const both = (name: string) => [`VIVARIUM_${name}`, `PYODIDE_${name}`];
+
+  const pool = read(both('USE_POOL'), 'true or false', (text) => booleans.get(text.toLowerCase()));
+  const size = read(both('POOL_SIZE'), 'an integer from 1 to 1024', (text) => integer(text, 1, 1024));
+  const maxRequests = read(both('WORKER_REQUEST_LIMIT'), 'an integer of at least 1', (text) =>
+    integer(text, 1, Infinity),
+  );
+  const healthCheckIntervalMs = read(both('HEALTH_CHECK_INTERVAL'), 'milliseconds, 0 for never', (text) =>
+    integer(text, 0, Infinity),
+  );
+  const heapMb = read(['VIVARIUM_WORKER_HEAP_LIMIT'], 'megabytes from 1', (text) =>
+    integer(text, 1, 2 ** 20),
+  );
+  const timeoutMs = read(['VIVARIUM_TIMEOUT'], 'milliseconds from 1', (text) => integer(text, 1, Infinity));
+
+  return {
+    ...(pool === undefined ? {} : { pool }),
+    ...(size === undefined ? {} : { size }),
+    ...(healthCheckIntervalMs === undefined ? {} : { healthCheckIntervalMs }),
+    ...(timeoutMs === undefined ? {} : { limits: { timeoutMs } }),
+    recycle: {
+      ...(maxRequests === undefined ? {} : { maxRequests }),
+      ...(heapMb === undefined ? {} : { maxHeapBytes: heapMb * 2 ** 20 }),
+    },
+  };
+}

@@ -1,0 +1,235 @@
+import { LimitError, PythonError, WorkerError } from '../errors/errors.ts';
+import type { ResultMessage, StopReason, WirePythonError } from '../protocol/messages.ts';
+import { decodeValue } from '../protocol/value-codec.ts';
+import { valueToJson } from '../protocol/value-json.ts';
+import type {
+  Execution,
+  ExecutionMemory,
+  ExecutionStatus,
+  ExecutionTimings,
+  OutputFile,
+  PythonErrorInfo,
+  PythonFrame,
+  RichResult,
+  RunLimits,
+  Value,
+} from '../runtime.ts';
+import { mimeTypeOf } from '../util/mime.ts';
+import type { OutputCollector } from './output.ts';
+
+type Derived = 'stdout' | 'stderr' | 'png' | 'svg' | 'html' | 'unwrap';
+type ExecutionRecord = Omit<Execution, Derived>;
+
+/** What the host knows of a run, whatever the worker says. */
+export interface RunFacts {
+  id: string;
+  limits: RunLimits;
+  output: OutputCollector;
+  worker: Execution['worker'];
+  timings: Pick<ExecutionTimings, 'queuedMs' | 'restoreMs' | 'totalMs'>;
+}
+
+class FinishedExecution implements Execution {
+  declare readonly id: string;
+  declare readonly status: ExecutionStatus;
+  declare readonly text?: string;
+  declare readonly value?: Value;
+  declare readonly results: readonly RichResult[];
+  declare readonly logs: Execution['logs'];
+  declare readonly error?: PythonErrorInfo;
+  declare readonly exitCode?: number;
+  declare readonly files: readonly OutputFile[];
+  declare readonly executionCount: number;
+  declare readonly timings: ExecutionTimings;
+  declare readonly memory: ExecutionMemory;
+  declare readonly truncated: Execution['truncated'];
+  declare readonly worker: Execution['worker'];
+
+  constructor(record: ExecutionRecord) {
+    Object.assign(this, record);
+  }
+
+  get stdout(): string {
+    return this.logs.stdout.join('');
+  }
+
+  get stderr(): string {
+    return this.logs.stderr.join('');
+  }
+
+  get png(): string | undefined {
+    return this.#first('image/png');
+  }
+
+  get svg(): string | undefined {
+    return this.#first('image/svg+xml');
+  }
+
+  get html(): string | undefined {
+    return this.#first('text/html');
+  }
+
+  unwrap(): Value | undefined {
+    const message = this.error?.message ?? this.status;
+    switch (this.status) {
+      case 'ok':
+        return this.value;
+      case 'error':
+        throw new PythonError(this.error ?? errorInfo('Error', message));
+      case 'timeout':
+        throw new LimitError('timeout', message);
+      case 'interrupted':
+        throw new LimitError('interrupted', message);
+      case 'oom':
+        throw new LimitError('memory', message);
+      case 'crashed':
+        throw new WorkerError('crashed', message);
+      default:
+        return this.status satisfies never;
+    }
+  }
+
+  /** For `JSON.stringify`: without the files' bytes; what JSON can't hold becomes text or arrays. */
+  toJSON(): Record<string, unknown> {
+    const files = this.files.map(({ bytes: _, ...file }) => file);
+    return {
+      ...Object.fromEntries(Object.entries(this)),
+      ...('value' in this && { value: valueToJson(this.value) }),
+      files,
+    };
+  }
+
+  #first(mimeType: string): string | undefined {
+    return this.results.find((result) => result.data[mimeType] !== undefined)?.data[mimeType];
+  }
+}
+
+/** Python came to an end, by itself or by an interrupt. Throws when the worker's value can't be read. */
+export function finishedExecution(
+  facts: RunFacts,
+  result: ResultMessage,
+  requested: StopReason | undefined,
+): Execution {
+  const stopped = result.stopped ?? (wasInterrupted(result) ? requested : undefined);
+  const status = statusOf(result, stopped);
+  const error = status === 'ok' ? undefined : errorOf(facts, result, stopped);
+  const parts = result.parts ?? [];
+  const results = facts.output.displays;
+  if (result.display) results.push({ ...result.display, isMainResult: true });
+  return new FinishedExecution({
+    ...common(facts, status),
+    ...(result.text === null ? {} : { text: result.text }),
+    ...(result.value === null ? {} : { value: decodeValue(partAt(parts, result.value), parts) }),
+    ...(error ? { error } : {}),
+    ...(result.exitCode === null ? {} : { exitCode: result.exitCode }),
+    results,
+    files: result.files.map((file, index) => ({
+      id: `${facts.id}/${index}`,
+      path: file.path,
+      mimeType: mimeTypeOf(file.path),
+      size: file.size,
+      bytes: partAt(parts, file.part),
+    })),
+    executionCount: result.executionCount,
+    timings: { ...facts.timings, runMs: result.runMs, cpuMs: result.cpuMs, persistMs: 0 },
+    memory: { heapBytes: result.heapBytes, peakBytes: result.peakBytes, deltaBytes: result.deltaBytes },
+    truncated: result.truncated,
+  });
+}
+
+/** The run ended without a word from Python: its worker was lost, or it never had one. */
+export function abandonedExecution(
+  facts: RunFacts,
+  status: 'timeout' | 'interrupted' | 'crashed',
+  message: string,
+  runMs: number,
+): Execution {
+  const name = status === 'crashed' ? 'WorkerCrashed' : status === 'timeout' ? 'Timeout' : 'Interrupted';
+  return new FinishedExecution({
+    ...common(facts, status),
+    error: errorInfo(name, message),
+    results: facts.output.displays,
+    files: [],
+    executionCount: 0,
+    timings: { ...facts.timings, runMs, cpuMs: 0, persistMs: 0 },
+    memory: { heapBytes: 0, peakBytes: 0, deltaBytes: 0 },
+    truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
+  });
+}
+
+function common(facts: RunFacts, status: ExecutionStatus) {
+  facts.output.end();
+  const { stdout, stderr } = facts.output;
+  return { id: facts.id, status, logs: { stdout, stderr }, worker: facts.worker };
+}
+
+function statusOf(result: ResultMessage, stopped: StopReason | undefined): ExecutionStatus {
+  switch (stopped) {
+    case 'timeout':
+    case 'cpu':
+      return 'timeout';
+    case 'interrupted':
+      return 'interrupted';
+    case undefined:
+      if (result.status === 'ok') return 'ok';
+      if (result.error?.name === 'SystemExit' && result.exitCode === 0) return 'ok';
+      return result.error?.name === 'MemoryError' ? 'oom' : 'error';
+    default:
+      return stopped satisfies never;
+  }
+}
+
+/** The kernel may not know that the host asked it to stop. */
+function wasInterrupted(result: ResultMessage): boolean {
+  return result.status === 'error' && result.error?.name === 'KeyboardInterrupt';
+}
+
+function errorOf(facts: RunFacts, result: ResultMessage, stopped: StopReason | undefined): PythonErrorInfo {
+  const python = result.error ? pythonError(result.error) : undefined;
+  if (stopped === undefined) return python ?? errorInfo('Error', 'The code failed.');
+  const message = `${whatStopped(facts.limits, stopped)} The code was interrupted; its worker was kept.`;
+  const info = errorInfo(stopped === 'interrupted' ? 'Interrupted' : 'Timeout', message);
+  return python ? { ...python, name: info.name, value: info.value, message: info.message } : info;
+}
+
+/** One sentence. */
+export function whatStopped(limits: RunLimits, reason: StopReason): string {
+  switch (reason) {
+    case 'timeout':
+      return `Timed out after ${limits.timeoutMs} ms.`;
+    case 'cpu':
+      return `Used more than ${limits.cpuMs} ms of processor time.`;
+    case 'interrupted':
+      return 'Interrupted by the caller.';
+    default:
+      return reason satisfies never;
+  }
+}
+
+function errorInfo(name: string, value: string): PythonErrorInfo {
+  const message = `${name}: ${value}`;
+  return { name, value, message, traceback: [message], frames: [] };
+}
+
+function pythonError(error: WirePythonError): PythonErrorInfo {
+  const { name, value, traceback } = error;
+  return {
+    name,
+    value,
+    message: value === '' ? name : `${name}: ${value}`,
+    traceback,
+    frames: error.frames.map((frame) => withoutNulls<PythonFrame>(frame)),
+    ...(error.line === null ? {} : { line: error.line }),
+    ...(error.column === null ? {} : { column: error.column }),
+  };
+}
+
+function withoutNulls<T extends object>(record: { [K in keyof T]: T[K] | null }): T {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null)) as T;
+}
+
+function partAt(parts: readonly Uint8Array[], index: number): Uint8Array {
+  const part = parts[index];
+  if (!part) throw new RangeError(`The worker's reply names a part that it doesn't have: ${index}.`);
+  return part;
+}

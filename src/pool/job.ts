@@ -1,0 +1,146 @@
+import type { ResultMessage, RunMessage, StopReason } from '../protocol/messages.ts';
+import type { Execution, Isolation, Progress, RichResult, RunLimits, RunOptions } from '../runtime.ts';
+import { abandonedExecution, finishedExecution, type RunFacts } from './execution.ts';
+import { OutputCollector } from './output.ts';
+import type { QueueEntry } from './queue.ts';
+import { RunHandle } from './run-handle.ts';
+import type { Slot } from './slot.ts';
+
+export type JobMessage = Omit<RunMessage, 'kind' | 'after'>;
+type Callbacks = Pick<RunOptions, 'onStdout' | 'onStderr' | 'onDisplay' | 'onProgress'>;
+
+/** What a run asks for, checked and encoded. */
+export interface RunRequest {
+  message: JobMessage;
+  isolation: Isolation;
+  limits: RunLimits;
+}
+
+/** One run on its way through the pool. It is settled exactly once. */
+export class Job {
+  readonly handle: RunHandle;
+  readonly isolation: Isolation;
+  readonly limits: RunLimits;
+  readonly submittedAt: number;
+  readonly output: OutputCollector = new OutputCollector();
+  /** Set by `prepare`: the files of a run may have to be read first. */
+  message: JobMessage | undefined;
+  /** Its place in the queue. */
+  entry: QueueEntry<Job> | undefined;
+  /** The worker that runs it. */
+  slot: Slot | undefined;
+  settled = false;
+  onSettled: (() => void) | undefined;
+  readonly #callbacks: Callbacks;
+  readonly #backend: string;
+  #callbackError: { reason: unknown } | undefined;
+  #signal: AbortSignal | undefined;
+  #onAbort: (() => void) | undefined;
+  #startedAt: number | undefined;
+
+  constructor(
+    id: string,
+    request: Omit<RunRequest, 'message'>,
+    options: Callbacks,
+    backend: string,
+    now: number,
+    abort: (job: Job) => void,
+  ) {
+    this.isolation = request.isolation;
+    this.limits = request.limits;
+    this.submittedAt = now;
+    this.#callbacks = options;
+    this.#backend = backend;
+    this.handle = new RunHandle(id, () => abort(this));
+  }
+
+  get id(): string {
+    return this.handle.id;
+  }
+
+  listenTo(signal: AbortSignal): void {
+    this.#signal = signal;
+    this.#onAbort = () => this.handle.interrupt();
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  // ---- while it runs -----------------------------------------------------------------------------------------------
+
+  started(slot: Slot, now: number): void {
+    this.slot = slot;
+    this.#startedAt = now;
+    this.handle.status('running');
+  }
+
+  write(stream: 'stdout' | 'stderr', data: Uint8Array): void {
+    const text = this.output.write(stream, data);
+    const callback = stream === 'stdout' ? this.#callbacks.onStdout : this.#callbacks.onStderr;
+    if (callback) this.#call(() => callback(text, data));
+    if (this.handle.observed) this.handle.emit({ type: stream, data, text });
+  }
+
+  display(shown: Omit<RichResult, 'isMainResult'>): void {
+    const result = this.output.display(shown);
+    const { onDisplay } = this.#callbacks;
+    if (onDisplay) this.#call(() => onDisplay(result));
+    if (this.handle.observed) this.handle.emit({ type: 'display', result });
+  }
+
+  progress(progress: Progress): void {
+    const { onProgress } = this.#callbacks;
+    if (onProgress) this.#call(() => onProgress(progress));
+    if (this.handle.observed) this.handle.emit({ type: 'progress', ...progress });
+  }
+
+  // ---- how it ends -------------------------------------------------------------------------------------------------
+
+  /** Builds the execution; throws when the worker's reply can't be read. */
+  executionOf(result: ResultMessage, requested: StopReason | undefined, now: number): Execution {
+    return finishedExecution(this.#facts(now, false), result, requested);
+  }
+
+  abandoned(status: 'timeout' | 'interrupted' | 'crashed', message: string, now: number): Execution {
+    const runMs = this.#startedAt === undefined ? 0 : now - this.#startedAt;
+    return abandonedExecution(this.#facts(now, this.slot !== undefined), status, message, runMs);
+  }
+
+  settle(execution: Execution): void {
+    if (this.#callbackError) this.reject(this.#callbackError.reason);
+    else if (this.#end()) this.handle.resolve(execution);
+  }
+
+  reject(reason: unknown): void {
+    if (this.#end()) this.handle.reject(reason);
+  }
+
+  #end(): boolean {
+    if (this.settled) return false;
+    this.settled = true;
+    if (this.#onAbort) this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.onSettled?.();
+    return true;
+  }
+
+  /** An exception of a callback stops the run, which then rejects with it. */
+  #call(callback: () => void): void {
+    if (this.#callbackError) return;
+    try {
+      callback();
+    } catch (reason) {
+      this.#callbackError = { reason };
+      this.handle.interrupt();
+    }
+  }
+
+  #facts(now: number, lost: boolean): RunFacts {
+    const waitedMs = (this.#startedAt ?? now) - this.submittedAt;
+    const restoreMs = this.slot?.bootMsSince(this.submittedAt) ?? 0;
+    return {
+      id: this.id,
+      limits: this.limits,
+      output: this.output,
+      worker: { ...(this.slot?.description ?? { id: '', backend: this.#backend, pyodide: '' }), lost },
+      timings: { queuedMs: waitedMs - restoreMs, restoreMs, totalMs: now - this.submittedAt },
+    };
+  }
+}

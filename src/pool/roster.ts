@@ -1,0 +1,112 @@
+import type { Isolation } from '../runtime.ts';
+import type { Slot } from './slot.ts';
+
+/** The slots of a pool by their part in it: members take runs, spares stand by, the rest is on its way out. */
+export class Roster {
+  readonly #members: Slot[] = [];
+  readonly #spares: Slot[] = [];
+  readonly #leaving: Set<Slot> = new Set();
+  #cursor = 0;
+
+  get members(): readonly Slot[] {
+    return this.#members;
+  }
+
+  get spares(): readonly Slot[] {
+    return this.#spares;
+  }
+
+  /** All that are booting or live, spares last. */
+  get slots(): Slot[] {
+    return [...this.#members, ...this.#spares];
+  }
+
+  /** Members that are ready, or only wait to be clean again. */
+  get live(): number {
+    return count(this.#members, (slot) => slot.live);
+  }
+
+  get booting(): number {
+    return count(this.#members, isBooting) + count(this.#spares, isBooting);
+  }
+
+  add(slot: Slot): void {
+    (slot.reserve ? this.#spares : this.#members).push(slot);
+  }
+
+  /** It doesn't count any more, but isn't gone. */
+  leave(slot: Slot): void {
+    this.forget(slot);
+    this.#leaving.add(slot);
+  }
+
+  forget(slot: Slot): void {
+    remove(this.#members, slot);
+    remove(this.#spares, slot);
+    this.#leaving.delete(slot);
+  }
+
+  /** Resolves when nothing is left of any slot. */
+  async whenEmpty(): Promise<void> {
+    await Promise.all([...this.#leaving, ...this.slots].map((slot) => slot.whenGone));
+  }
+
+  /** The next idle member that passes, round robin. */
+  next(test: (slot: Slot) => boolean): Slot | undefined {
+    const members = this.#members;
+    for (let step = 0; step < members.length; step++) {
+      const index = (this.#cursor + step) % members.length;
+      const slot = members[index];
+      if (slot?.state.name !== 'idle' || !test(slot)) continue;
+      this.#cursor = index + 1;
+      return slot;
+    }
+    return undefined;
+  }
+
+  idleSpare(isolation: Isolation): Slot | undefined {
+    return this.#spares.find((slot) => isIdle(slot) && suits(slot, isolation));
+  }
+
+  /** Makes spares members until there are so many, ready ones first. */
+  promote(wanted: number): void {
+    while (this.#members.length < wanted && this.#spares.length > 0) {
+      const spare = this.#spares.find((slot) => !isBooting(slot)) ?? this.#spares[0];
+      if (spare) this.#move(spare, false);
+    }
+  }
+
+  swap(member: Slot, spare: Slot): void {
+    this.#move(spare, false);
+    this.#move(member, true);
+  }
+
+  #move(slot: Slot, reserve: boolean): void {
+    this.forget(slot);
+    slot.reserve = reserve;
+    this.add(slot);
+  }
+}
+
+/** Whether a run of such isolation may enter the slot, now or when it's idle. */
+export function suits(slot: Slot, isolation: Isolation): boolean {
+  if (isolation === 'process') return slot.runs === 0;
+  return isolation === 'none' || slot.clean;
+}
+
+export function isIdle(slot: Slot): boolean {
+  return slot.state.name === 'idle';
+}
+
+export function count(slots: readonly Slot[], test: (slot: Slot) => boolean): number {
+  return slots.reduce((sum, slot) => sum + (test(slot) ? 1 : 0), 0);
+}
+
+function isBooting(slot: Slot): boolean {
+  return slot.state.name === 'booting';
+}
+
+function remove(slots: Slot[], slot: Slot): void {
+  const index = slots.indexOf(slot);
+  if (index >= 0) slots.splice(index, 1);
+}

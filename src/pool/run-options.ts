@@ -1,0 +1,186 @@
+import { UsageError } from '../errors/errors.ts';
+import { protocolLimits } from '../protocol/limits.ts';
+import { encodeValue } from '../protocol/value-codec.ts';
+import type { RunLimits, RunOptions } from '../runtime.ts';
+import {
+  checkOptions,
+  func,
+  integer,
+  list,
+  oneOf,
+  optional,
+  record,
+  satisfying,
+  string,
+} from '../util/options.ts';
+import type { JobMessage } from './job.ts';
+import { limitChecks, limitNames } from './limits.ts';
+import { isolations, type ResolvedRuntimeOptions } from './runtime-options.ts';
+
+type FileContent = NonNullable<RunOptions['files']>[string];
+
+const fileContent = satisfying<FileContent>(
+  'bytes, text or an async iterable of bytes',
+  (value) => typeof value === 'string' || value instanceof Uint8Array || isStream(value),
+);
+
+const shape = {
+  ...limitChecks,
+  filename: optional(string),
+  globals: optional(record(satisfying('a value', () => true))),
+  files: optional(record(fileContent)),
+  argv: optional(list(string)),
+  env: optional(record(string)),
+  stdin: optional(
+    satisfying<string | readonly string[]>(
+      'text or an array of lines',
+      (value) =>
+        typeof value === 'string' ||
+        (Array.isArray(value) && value.every((line) => typeof line === 'string')),
+    ),
+  ),
+  isolation: optional(oneOf(...isolations)),
+  seed: optional(integer({ min: 0, max: 2 ** 32 - 1 })),
+  signal: optional(satisfying<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
+  onStdout: optional(func()),
+  onStderr: optional(func()),
+  onDisplay: optional(func()),
+  onProgress: optional(func()),
+};
+
+/** Throws one `TypeError` for what is ill-typed or unknown. */
+export function checkRun(code: unknown, options: unknown): void {
+  if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
+  if (options !== undefined) checkOptions('run', options, shape);
+}
+
+/** The runtime's limits with the run's over them. Throws `UsageError` for one above the runtime's maximum. */
+export function resolveLimits(options: RunOptions, runtime: ResolvedRuntimeOptions): RunLimits {
+  const limits = { ...runtime.limits };
+  for (const name of limitNames) {
+    const asked = options[name];
+    if (asked === undefined) continue;
+    const max = runtime.maxLimits[name];
+    if (asked > max)
+      throw new UsageError('usage', `run: ${name} (${asked}) is above the runtime's maximum (${max}).`, {
+        details: { limit: name, asked, max },
+      });
+    limits[name] = asked;
+  }
+  return limits;
+}
+
+/** The message of a run. A promise only when files have to be read first. Throws `UsageError` and `TypeError`. */
+export function runMessage(
+  id: string,
+  code: string,
+  options: RunOptions,
+  limits: RunLimits,
+): JobMessage | Promise<JobMessage> {
+  const { globals } = options;
+  const encoded = globals === undefined ? undefined : encodeValue(globals, { name: 'globals' });
+  const message: JobMessage = {
+    id,
+    code,
+    filename: options.filename ?? '<run>',
+    argv: options.argv ? [...options.argv] : [],
+    env: { ...options.env },
+    stdin:
+      typeof options.stdin === 'object'
+        ? options.stdin.map((line) => `${line}\n`).join('')
+        : (options.stdin ?? ''),
+    globals: encoded?.json ?? '["d"]',
+    files: [],
+    seed: options.seed ?? null,
+    limits: {
+      ...limits,
+      timeoutMs: limits.timeoutMs === Infinity ? 0 : Math.ceil(limits.timeoutMs),
+      cpuMs: limits.cpuMs === Infinity ? 0 : Math.ceil(limits.cpuMs),
+    },
+    parts: encoded?.parts ?? [],
+  };
+  const { maxTextChars, maxFrameBytes } = protocolLimits;
+  const texts = [
+    code,
+    message.stdin,
+    message.globals,
+    ...message.argv,
+    ...Object.entries(message.env).flat(),
+  ];
+  const chars = texts.reduce((sum, text) => sum + text.length, 0);
+  const bytes = (message.parts ?? []).reduce((sum, part) => sum + part.byteLength, 0);
+  if (chars > maxTextChars / 2 || bytes > maxFrameBytes / 4)
+    throw new UsageError('usage', 'run: the code, its arguments and its globals are too large together.');
+  return options.files === undefined
+    ? message
+    : withFiles(message, Object.entries(options.files), limits.fileBytes);
+}
+
+// ---- files ---------------------------------------------------------------------------------------------------------
+
+function withFiles(
+  message: JobMessage,
+  files: readonly (readonly [string, FileContent])[],
+  maxBytes: number,
+): JobMessage | Promise<JobMessage> {
+  if (files.length > protocolLimits.maxFiles)
+    throw new UsageError('usage', `run: more than ${protocolLimits.maxFiles} files.`);
+  let left = maxBytes;
+  const take = (path: string, bytes: Uint8Array) => {
+    left -= bytes.byteLength;
+    if (left >= 0) return bytes;
+    throw new UsageError('usage', `run: files are above fileBytes (${maxBytes}) together, at '${path}'.`);
+  };
+  const add = (path: string, bytes: Uint8Array) => {
+    message.parts ??= [];
+    message.files.push({ path, part: message.parts.push(bytes) - 1 });
+  };
+  for (const [path] of files) checkPath(path);
+  if (!files.some(([, content]) => isStream(content))) {
+    for (const [path, content] of files) add(path, take(path, bytesOf(content as string | Uint8Array)));
+    return message;
+  }
+  const read = async () => {
+    for (const [path, content] of files) {
+      if (!isStream(content)) {
+        add(path, take(path, bytesOf(content)));
+        continue;
+      }
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of content) {
+        if (!(chunk instanceof Uint8Array)) throw new TypeError(`run: files.${path} must give bytes`);
+        chunks.push(take(path, chunk));
+      }
+      add(path, joined(chunks));
+    }
+    return message;
+  };
+  return read();
+}
+
+/** A copy: an engine may transfer it. */
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === 'string' ? new TextEncoder().encode(content) : new Uint8Array(content);
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.byteLength, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** The kernel checks again; here it's the caller's mistake and has its name. */
+function checkPath(path: string): void {
+  const parts = path.split('/');
+  const outside = parts.some((part) => part === '' || part === '.' || part === '..');
+  if (outside || /[\0\\]/.test(path))
+    throw new UsageError('usage', `run: files: ${JSON.stringify(path)} is no path below the working folder.`);
+}
+
+function isStream(value: unknown): value is AsyncIterable<Uint8Array> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}

@@ -1,0 +1,144 @@
+import { expect, it } from 'vitest';
+import { resolveRuntimeOptions } from './runtime-options.ts';
+
+const MiB = 2 ** 20;
+const resolve = (options: object, env: Record<string, string> = {}, cpus = 8) =>
+  resolveRuntimeOptions(options, env, cpus);
+
+it('has the defaults that are promised, frozen', () => {
+  const options = resolve({});
+  expect(options).toMatchObject({
+    engine: 'deno',
+    pool: true,
+    minWorkers: 3,
+    maxWorkers: 3,
+    maxQueue: 9,
+    spares: 0,
+    healthCheckIntervalMs: 30_000,
+    recycle: { maxRequests: 1000, maxHeapBytes: 512 * MiB },
+    isolation: 'rewind',
+    limits: { timeoutMs: 60_000, memoryBytes: 512 * MiB },
+    maxLimits: { timeoutMs: Infinity, memoryBytes: 512 * MiB },
+    bootTimeoutMs: 60_000,
+    killGraceMs: 1000,
+    image: true,
+    shared: false,
+    maxHeapBytes: 512 * MiB,
+  });
+  expect(Object.isFrozen(options)).toBe(true);
+});
+
+it.each([
+  [{}, 2, { minWorkers: 2, maxWorkers: 2 }],
+  [{ size: 5 }, 2, { minWorkers: 5, maxWorkers: 5, maxQueue: 25 }],
+  [{ maxWorkers: 5 }, 2, { minWorkers: 1, maxWorkers: 5 }],
+  [{ minWorkers: 5 }, 2, { minWorkers: 5, maxWorkers: 5 }],
+  [{ minWorkers: 0, maxWorkers: 1 }, 2, { minWorkers: 0, maxWorkers: 1 }],
+  [{ isolation: 'process' }, 2, { spares: 1 }],
+  [{ isolation: 'process', spares: 0 }, 2, { spares: 0 }],
+  [{ pool: false, size: 4, spares: 3 }, 2, { minWorkers: 0, maxWorkers: 4, spares: 0, idleTimeoutMs: 0 }],
+  [{ maxQueue: 'auto' }, 3, { maxQueue: 9 }],
+  [{ maxQueue: 0 }, 3, { maxQueue: 0 }],
+  [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB }],
+  [
+    { maxLimits: { memoryBytes: 1024 * MiB } },
+    3,
+    { maxHeapBytes: 1024 * MiB, limits: { memoryBytes: 512 * MiB } },
+  ],
+])('resolves %j', (given, cpus, expected) => {
+  expect(resolve(given, {}, cpus)).toMatchObject(expected);
+});
+
+it('takes what operators set for defaults that options override', () => {
+  const env = {
+    VIVARIUM_USE_POOL: 'false',
+    VIVARIUM_POOL_SIZE: '2',
+    VIVARIUM_WORKER_REQUEST_LIMIT: '50',
+    VIVARIUM_HEALTH_CHECK_INTERVAL: '1000',
+    VIVARIUM_WORKER_HEAP_LIMIT: '256',
+    VIVARIUM_TIMEOUT: '5000',
+  };
+  expect(resolve({}, env)).toMatchObject({
+    pool: false,
+    maxWorkers: 2,
+    recycle: { maxRequests: 50, maxHeapBytes: 256 * MiB },
+    healthCheckIntervalMs: 1000,
+    limits: { timeoutMs: 5000 },
+  });
+  const given = {
+    pool: true,
+    maxWorkers: 4,
+    recycle: { maxRequests: 7 },
+    healthCheckIntervalMs: 0,
+    limits: { timeoutMs: 9 },
+  };
+  expect(resolve(given, env)).toMatchObject({
+    pool: true,
+    minWorkers: 1,
+    maxWorkers: 4,
+    recycle: { maxRequests: 7, maxHeapBytes: 256 * MiB },
+    healthCheckIntervalMs: 0,
+    limits: { timeoutMs: 9 },
+  });
+});
+
+it('knows the first four variables by their other prefix too', () => {
+  const env = {
+    PYODIDE_USE_POOL: '0',
+    PYODIDE_POOL_SIZE: '2',
+    PYODIDE_WORKER_REQUEST_LIMIT: '50',
+    PYODIDE_HEALTH_CHECK_INTERVAL: '1000',
+    PYODIDE_WORKER_HEAP_LIMIT: '1',
+    PYODIDE_TIMEOUT: '1',
+  };
+  expect(resolve({}, env)).toMatchObject({
+    pool: false,
+    maxWorkers: 2,
+    recycle: { maxRequests: 50, maxHeapBytes: 512 * MiB },
+    healthCheckIntervalMs: 1000,
+    limits: { timeoutMs: 60_000 },
+  });
+  expect(resolve({}, { ...env, VIVARIUM_POOL_SIZE: '4', VIVARIUM_USE_POOL: '' })).toMatchObject({
+    pool: false,
+    maxWorkers: 4,
+  });
+});
+
+it('names everything that is wrong in one TypeError, variables by their own name', () => {
+  const wrong = { sise: 3, engine: 'wasm', limits: { timeoutMs: 0, memory: 1 }, logger: {}, recycle: 5 };
+  const env = { PYODIDE_POOL_SIZE: 'many', VIVARIUM_TIMEOUT: '-1', VIVARIUM_USE_POOL: 'maybe' };
+  let message = '';
+  try {
+    resolve(wrong, env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(TypeError);
+    message = String(error);
+  }
+  for (const name of [
+    "'sise' (did you mean 'size'?)",
+    'engine must be',
+    'limits.timeoutMs',
+    "'limits.memory'",
+    'logger must be',
+    'recycle must be',
+    'PYODIDE_POOL_SIZE must be',
+    'VIVARIUM_TIMEOUT must be',
+    'VIVARIUM_USE_POOL must be',
+  ])
+    expect(message).toContain(name);
+});
+
+it.each([
+  [{ size: 2, maxWorkers: 3 }, 'size excludes'],
+  [{ minWorkers: 3, maxWorkers: 2 }, 'minWorkers (3)'],
+  [{ limits: { timeoutMs: 20 }, maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (20)'],
+  [{ maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (60000)'],
+  [{ maxHeapBytes: 64 * MiB }, 'limits.memoryBytes'],
+  [{ maxHeapBytes: 600 * MiB, maxLimits: { memoryBytes: 700 * MiB } }, 'maxLimits.memoryBytes'],
+])('refuses %j', (given, message) => {
+  expect(() => resolve(given)).toThrow(message);
+});
+
+it('refuses what is no object', () => {
+  expect(() => Reflect.apply(resolveRuntimeOptions, undefined, [3])).toThrow('options must be an object');
+});

@@ -1,0 +1,244 @@
+import type { Isolation, RunLimits } from '../runtime.ts';
+import {
+  boolean,
+  integer,
+  number,
+  object,
+  oneOf,
+  optional,
+  record,
+  satisfying,
+  string,
+} from '../util/options.ts';
+import { type Environment, readEnvironment } from './environment.ts';
+import { defaultLimits, hardLimits, limitChecks, limitNames } from './limits.ts';
+
+// ---- types ---------------------------------------------------------------------------------------------------------
+
+/** As pino and its like have it. */
+export interface Logger {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+export interface RecycleOptions {
+  /** Runs after which a worker is replaced. Default 1000. */
+  maxRequests?: number;
+  /** Heap after a run's rewind beyond which a worker is replaced. Default 512 MiB. */
+  maxHeapBytes?: number;
+}
+
+/** Options of a runtime. What an operator set by environment variables is a default that these override. */
+export interface RuntimeOptions {
+  /** Where Python runs. `deno` (default): a process without permissions. `node`: a thread, for trusted code only. */
+  engine?: 'deno' | 'node';
+  /** False: no worker is kept; each run boots its own and ends it. Default true. */
+  pool?: boolean;
+  /** Workers, neither more nor less. Default: the smaller of 3 and the number of processors. */
+  size?: number;
+  /** Workers that are kept when there is nothing to do. Default 1 when `maxWorkers` is given. */
+  minWorkers?: number;
+  /** Workers that the queue can make the pool grow to. */
+  maxWorkers?: number;
+  /** Runs that may wait beyond those that the workers hold. Default `auto`: `maxWorkers` squared. */
+  maxQueue?: number | 'auto';
+  /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
+  spares?: number;
+  /** A worker above `minWorkers` ends after so much time without a run. Default 60 000. */
+  idleTimeoutMs?: number;
+  /** Time between health checks of every worker; 0 for none. Default 30 000. */
+  healthCheckIntervalMs?: number;
+  /** A worker that leaves a health check unanswered for so long is replaced. Default 5000. */
+  healthCheckTimeoutMs?: number;
+  recycle?: RecycleOptions;
+  /**
+   * What a run may find of earlier ones. Default `rewind`: nothing. `process`: nothing, in a worker of its own.
+   * `none`: what the runs before it on the same worker left; with more than one worker it isn't told which that is.
+   */
+  isolation?: Isolation;
+  /** Defaults of the limits of a run. */
+  limits?: Partial<RunLimits>;
+  /** What a run may ask for at most. */
+  maxLimits?: Partial<RunLimits>;
+  /** Environment of Python. The host's is never passed on. */
+  env?: Record<string, string>;
+  /** Default 60 000. */
+  bootTimeoutMs?: number;
+  /** Time between a run's interrupt and the end of its worker. Default 1000. */
+  killGraceMs?: number;
+  /** Boot from an image, built when it's missing. Default true. */
+  image?: boolean;
+  /** Where images are kept. Default: the user's cache folder. */
+  cacheDir?: string;
+  /** Share one pool with other runtimes of equal options. Default false. */
+  shared?: boolean;
+  logger?: Logger;
+  /** Ceiling of Python's memory in a worker. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
+  maxHeapBytes?: number;
+}
+
+export interface ResolvedRuntimeOptions {
+  readonly engine: 'deno' | 'node';
+  readonly pool: boolean;
+  readonly minWorkers: number;
+  readonly maxWorkers: number;
+  readonly maxQueue: number;
+  readonly spares: number;
+  readonly idleTimeoutMs: number;
+  readonly healthCheckIntervalMs: number;
+  readonly healthCheckTimeoutMs: number;
+  readonly recycle: Readonly<Required<RecycleOptions>>;
+  readonly isolation: Isolation;
+  readonly limits: Readonly<RunLimits>;
+  readonly maxLimits: Readonly<RunLimits>;
+  readonly env: Record<string, string>;
+  readonly bootTimeoutMs: number;
+  readonly killGraceMs: number;
+  readonly image: boolean;
+  readonly cacheDir: string | undefined;
+  readonly shared: boolean;
+  readonly logger: Logger | undefined;
+  readonly maxHeapBytes: number;
+}
+
+// ---- defaults and checks -------------------------------------------------------------------------------------------
+
+const defaults = Object.freeze({
+  engine: 'deno',
+  pool: true,
+  idleTimeoutMs: 60_000,
+  healthCheckIntervalMs: 30_000,
+  healthCheckTimeoutMs: 5000,
+  recycle: Object.freeze({ maxRequests: 1000, maxHeapBytes: 512 * 2 ** 20 }),
+  isolation: 'rewind',
+  env: Object.freeze({}),
+  bootTimeoutMs: 60_000,
+  killGraceMs: 1000,
+  image: true,
+  shared: false,
+});
+
+export const isolations = ['rewind', 'process', 'none'] as const;
+
+const count = optional(integer({ min: 1, max: 1024 }));
+const milliseconds = optional(number({ min: 1 }));
+const logMethods = ['info', 'warn', 'error'] as const;
+
+const shape = {
+  engine: optional(oneOf('deno', 'node')),
+  pool: optional(boolean),
+  size: count,
+  minWorkers: optional(integer({ min: 0, max: 1024 })),
+  maxWorkers: count,
+  maxQueue: optional(
+    satisfying<number | 'auto'>(
+      "'auto' or an integer of at least 0",
+      (value) => value === 'auto' || (Number.isSafeInteger(value) && Number(value) >= 0),
+    ),
+  ),
+  spares: optional(integer({ min: 0, max: 1024 })),
+  idleTimeoutMs: optional(number({ min: 0 })),
+  healthCheckIntervalMs: optional(number({ min: 0 })),
+  healthCheckTimeoutMs: milliseconds,
+  recycle: optional(
+    object({ maxRequests: optional(integer({ min: 1 })), maxHeapBytes: optional(integer({ min: 1 })) }),
+  ),
+  isolation: optional(oneOf(...isolations)),
+  limits: optional(object(limitChecks)),
+  maxLimits: optional(object(limitChecks)),
+  env: optional(record(string)),
+  bootTimeoutMs: milliseconds,
+  killGraceMs: optional(number({ min: 0 })),
+  image: optional(boolean),
+  cacheDir: optional(string),
+  shared: optional(boolean),
+  logger: optional(
+    satisfying<Logger>('an object with info, warn and error', (value) =>
+      logMethods.every((name) => typeof (value as Partial<Logger> | null)?.[name] === 'function'),
+    ),
+  ),
+  maxHeapBytes: optional(integer({ min: 2 ** 20, max: hardLimits.memoryBytes })),
+};
+
+// ---- resolve -------------------------------------------------------------------------------------------------------
+
+/** Defaults, then the environment, then `options`. One `TypeError` names all that is wrong with either. */
+export function resolveRuntimeOptions(
+  options: RuntimeOptions = {},
+  env: Environment = {},
+  cpus = 1,
+): ResolvedRuntimeOptions {
+  const problems: string[] = [];
+  const fromEnv = readEnvironment(env, problems);
+  if (typeof options === 'object' && options !== null) object(shape)(options, '', problems);
+  else problems.push(`options must be an object, not ${String(options)}`);
+  failOn(problems);
+
+  const pool = options.pool ?? fromEnv.pool ?? defaults.pool;
+  const { minWorkers, maxWorkers } = workers(options, fromEnv, cpus, problems);
+  const isolation = options.isolation ?? defaults.isolation;
+  const limits = { ...defaultLimits, ...fromEnv.limits, ...definedOf(options.limits) };
+  const maxHeapBytes =
+    options.maxHeapBytes ?? Math.max(limits.memoryBytes, options.maxLimits?.memoryBytes ?? 0);
+  const maxLimits = { ...hardLimits, memoryBytes: maxHeapBytes, ...definedOf(options.maxLimits) };
+  for (const name of limitNames) {
+    if (limits[name] <= maxLimits[name]) continue;
+    problems.push(
+      `limits.${name} (${limits[name]}) must not be above maxLimits.${name} (${maxLimits[name]})`,
+    );
+  }
+  if (maxLimits.memoryBytes > maxHeapBytes)
+    problems.push('maxLimits.memoryBytes must not be above maxHeapBytes');
+  failOn(problems);
+
+  return Object.freeze({
+    engine: options.engine ?? defaults.engine,
+    pool,
+    minWorkers: pool ? minWorkers : 0,
+    maxWorkers,
+    maxQueue: typeof options.maxQueue === 'number' ? options.maxQueue : maxWorkers ** 2,
+    spares: pool ? (options.spares ?? (isolation === 'process' ? 1 : 0)) : 0,
+    idleTimeoutMs: pool ? (options.idleTimeoutMs ?? defaults.idleTimeoutMs) : 0,
+    healthCheckIntervalMs:
+      options.healthCheckIntervalMs ?? fromEnv.healthCheckIntervalMs ?? defaults.healthCheckIntervalMs,
+    healthCheckTimeoutMs: options.healthCheckTimeoutMs ?? defaults.healthCheckTimeoutMs,
+    recycle: Object.freeze({ ...defaults.recycle, ...fromEnv.recycle, ...definedOf(options.recycle) }),
+    isolation,
+    limits: Object.freeze(limits),
+    maxLimits: Object.freeze(maxLimits),
+    env: { ...options.env },
+    bootTimeoutMs: options.bootTimeoutMs ?? defaults.bootTimeoutMs,
+    killGraceMs: options.killGraceMs ?? defaults.killGraceMs,
+    image: options.image ?? defaults.image,
+    cacheDir: options.cacheDir,
+    shared: options.shared ?? defaults.shared,
+    logger: options.logger,
+    maxHeapBytes,
+  } satisfies ResolvedRuntimeOptions);
+}
+
+function workers(options: RuntimeOptions, fromEnv: RuntimeOptions, cpus: number, problems: string[]) {
+  const { minWorkers: min, maxWorkers: max } = options;
+  const usual = fromEnv.size ?? Math.max(1, Math.min(3, cpus));
+  if (options.size !== undefined) {
+    if (min !== undefined || max !== undefined) problems.push('size excludes minWorkers and maxWorkers');
+    return { minWorkers: options.size, maxWorkers: options.size };
+  }
+  if (min === undefined && max === undefined) return { minWorkers: usual, maxWorkers: usual };
+  const minWorkers = min ?? 1;
+  const maxWorkers = max ?? Math.max(usual, minWorkers);
+  if (minWorkers > maxWorkers)
+    problems.push(`minWorkers (${minWorkers}) must not be above maxWorkers (${maxWorkers})`);
+  return { minWorkers, maxWorkers };
+}
+
+function failOn(problems: readonly string[]): void {
+  if (problems.length > 0) throw new TypeError(`createRuntime: ${problems.join('; ')}`);
+}
+
+function definedOf<T extends object>(given: T | undefined): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,109 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import {
+  type After,
+  initialSlotState,
+  isLive,
+  type SlotAction,
+  type SlotState,
+  transition,
+} from './slot-state.ts';
+
+/** What the machine is, told in another way: for each state the actions that it takes. */
+const legal: Record<SlotState['name'], readonly SlotAction['type'][]> = {
+  booting: ['booted', 'end', 'exited'],
+  idle: ['start', 'end', 'exited'],
+  running: ['finished', 'end', 'exited'],
+  rewinding: ['rewound', 'end', 'exited'],
+  dying: ['exited'],
+  dead: [],
+};
+
+interface Model {
+  name: SlotState['name'];
+  /** Runs with `after: 'none'` so far. */
+  stateful: number;
+}
+interface Real {
+  state: SlotState;
+}
+
+class Act implements fc.Command<Model, Real> {
+  readonly action: SlotAction;
+
+  constructor(action: SlotAction) {
+    this.action = action;
+  }
+
+  check(): boolean {
+    return true;
+  }
+
+  run(model: Model, real: Real): void {
+    const { action } = this;
+    const unclean = action.type === 'start' && action.after !== 'none' && model.stateful > 0;
+    if (!legal[model.name].includes(action.type) || unclean) {
+      expect(() => transition(real.state, action)).toThrow(expect.objectContaining({ code: 'internal' }));
+      return;
+    }
+    const before = real.state;
+    real.state = transition(before, action);
+    if (action.type === 'start' && action.after === 'none') model.stateful++;
+    model.name = real.state.name;
+
+    if (action.type === 'exited') expect(real.state.name).toBe('dead');
+    if (action.type === 'end') expect(real.state.name).toBe('dying');
+    if (before.name === 'running' && action.type === 'finished')
+      expect(real.state.name).toBe(before.after === 'discard' ? 'dying' : 'rewinding');
+    if (real.state.name === 'idle') expect(real.state.clean).toBe(model.stateful === 0);
+    expect(isLive(real.state)).toBe(['idle', 'running', 'rewinding'].includes(real.state.name));
+  }
+
+  toString(): string {
+    return JSON.stringify(this.action);
+  }
+}
+
+const actions = fc.oneof(
+  fc
+    .constantFrom<SlotAction['type'][]>('booted', 'finished', 'rewound')
+    .map((type) => new Act({ type } as SlotAction)),
+  fc.constantFrom<After[]>('rewind', 'none', 'discard').map((after) => new Act({ type: 'start', after })),
+  // Ends are rare, so that lives are long.
+  {
+    arbitrary: fc
+      .constantFrom<SlotAction['type'][]>('end', 'exited')
+      .map((type) => new Act({ type } as SlotAction)),
+    weight: 1,
+  },
+);
+
+it('takes legal actions only, dies once, and is clean unless a stateful run has entered it', () => {
+  fc.assert(
+    fc.property(fc.commands([actions], { maxCommands: 60 }), (commands) => {
+      fc.modelRun(
+        () => ({ model: { name: 'booting', stateful: 0 } as Model, real: { state: initialSlotState } }),
+        commands,
+      );
+    }),
+    { numRuns: 300 },
+  );
+});
+
+it('goes its usual way', () => {
+  const way: SlotAction[] = [
+    { type: 'booted' },
+    { type: 'start', after: 'rewind' },
+    { type: 'finished' },
+    { type: 'rewound' },
+    { type: 'start', after: 'discard' },
+    { type: 'finished' },
+    { type: 'exited' },
+  ];
+  let state = initialSlotState;
+  const names = way.map((action) => {
+    state = transition(state, action);
+    return state.name;
+  });
+  expect(names).toEqual(['idle', 'running', 'rewinding', 'idle', 'running', 'dying', 'dead']);
+});

@@ -1,0 +1,326 @@
+import type { Worker, WorkerExit } from '../engines/engine.ts';
+import { WorkerError } from '../errors/errors.ts';
+import type { ResultMessage, RewoundMessage } from '../protocol/messages.ts';
+import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
+import type { Timer } from '../util/clock.ts';
+import type { PoolContext } from './context.ts';
+import { whatStopped } from './execution.ts';
+import type { Job } from './job.ts';
+import {
+  type After,
+  initialSlotState,
+  isLive,
+  type SlotAction,
+  type SlotState,
+  transition,
+} from './slot-state.ts';
+import { Stopper } from './stopper.ts';
+
+/** The engine times its boots itself; one that forgets to is given up this much later. */
+const bootSlackMs = 5000;
+/** A kernel that isn't clean after this time is replaced. */
+export const rewindTimeoutMs = 10_000;
+/** A worker bounds its own output; beyond twice the limit and this it isn't ours any more. */
+const outputSlackBytes = 64 * 1024;
+
+export interface SlotOwner {
+  ready(slot: Slot): void;
+  bootFailed(slot: Slot, error: Error): void;
+  progress(progress: Progress): void;
+  /** The run has its execution; the slot rewinds or, after `discard`, ends. */
+  finished(slot: Slot, job: Job, execution: Execution): void;
+  idle(slot: Slot): void;
+  /** The slot is on its way out and has to be replaced. */
+  lost(slot: Slot, reason: RestartReason, message: string): void;
+  /** Nothing is left of it. */
+  gone(slot: Slot, expected: boolean): void;
+}
+
+interface ActiveRun {
+  readonly job: Job;
+  readonly stopper: Stopper;
+  ended: boolean;
+  /** Came before the result was dealt with. */
+  rewound: RewoundMessage | undefined;
+}
+
+/** One worker's place in the pool, from the start of its boot to the end of its process. */
+export class Slot {
+  readonly id: string;
+  /** Resolves when nothing is left of it. */
+  readonly whenGone: Promise<void>;
+  /** A spare: booted, but not given runs. */
+  reserve = false;
+  /** Set: replaced as soon as its run has ended. */
+  retire: RestartReason | undefined;
+  runs = 0;
+  heapBytes = 0;
+  idleSince = 0;
+  readonly #context: PoolContext;
+  readonly #owner: SlotOwner;
+  readonly #startedAt: number;
+  readonly #boot = new AbortController();
+  readonly #gone = Promise.withResolvers<void>();
+  #state: SlotState = initialSlotState;
+  #worker: Worker | undefined;
+  #run: ActiveRun | undefined;
+  #rewindTimer: Timer | undefined;
+  #readyAt: number | undefined;
+
+  constructor(id: string, context: PoolContext, owner: SlotOwner) {
+    this.id = id;
+    this.#context = context;
+    this.#owner = owner;
+    this.#startedAt = context.clock.now();
+    this.whenGone = this.#gone.promise;
+  }
+
+  get state(): SlotState {
+    return this.#state;
+  }
+
+  get live(): boolean {
+    return isLive(this.#state);
+  }
+
+  /** Idle or about to be, with nothing of a stateful run in it. */
+  get clean(): boolean {
+    return 'clean' in this.#state && this.#state.clean;
+  }
+
+  get uptimeMs(): number {
+    return this.#context.clock.now() - this.#startedAt;
+  }
+
+  get bootMs(): number {
+    return this.#worker?.bootMs ?? 0;
+  }
+
+  get identity(): { worker: string; pid?: number } {
+    const pid = this.#worker?.pid;
+    return { worker: this.id, ...(pid === undefined ? {} : { pid }) };
+  }
+
+  get description(): { id: string; pid?: number; backend: string; pyodide: string } {
+    const { worker: id, ...pid } = this.identity;
+    return { id, ...pid, backend: this.#context.engine.kind, pyodide: this.#worker?.pyodide ?? '' };
+  }
+
+  get stats(): WorkerStats {
+    const { worker: id, ...pid } = this.identity;
+    const { runs, heapBytes, uptimeMs } = this;
+    return {
+      id,
+      ...pid,
+      state: this.reserve ? `spare ${this.#state.name}` : this.#state.name,
+      runs,
+      heapBytes,
+      uptimeMs,
+    };
+  }
+
+  /** How long its first run, submitted at `time`, had to wait for its boot. */
+  bootMsSince(time: number): number {
+    if (this.runs > 1 || this.#readyAt === undefined) return 0;
+    return Math.max(0, this.#readyAt - Math.max(this.#startedAt, time));
+  }
+
+  // ---- boot --------------------------------------------------------------------------------------------------------
+
+  /** `warmingRuns`: 0 when a run waits for it. */
+  async boot(warmingRuns: number): Promise<void> {
+    const { engine, options, clock, telemetry } = this.#context;
+    const { bootTimeoutMs, maxHeapBytes, env } = options;
+    const late = () =>
+      this.#bootFailed(new WorkerError('boot_timeout', `No worker after ${bootTimeoutMs} ms.`));
+    using _timer = clock.setTimeout(late, bootTimeoutMs + bootSlackMs, { unref: true });
+    let worker: Worker;
+    try {
+      worker = await engine.start({
+        id: this.id,
+        init: { maxHeapBytes, env, warmingRuns },
+        bootTimeoutMs,
+        onProgress: (progress) => this.#owner.progress(progress),
+        onWarning: (message) => telemetry.emit({ type: 'warning', message }),
+        signal: this.#boot.signal,
+      });
+    } catch (error) {
+      this.#bootFailed(error instanceof Error ? error : new WorkerError('boot_failed', String(error)));
+      return;
+    }
+    this.#booted(worker);
+  }
+
+  #booted(worker: Worker): void {
+    this.#worker = worker;
+    void worker.exited.then((exit) => this.#exited(exit));
+    if (this.#state.name !== 'booting') {
+      worker.kill();
+      return;
+    }
+    this.#apply({ type: 'booted' });
+    this.#readyAt = this.idleSince = this.#context.clock.now();
+    this.#owner.ready(this);
+  }
+
+  #bootFailed(error: Error): void {
+    if (this.#state.name === 'dead') return;
+    const wanted = this.#state.name === 'booting';
+    this.#apply({ type: 'exited' });
+    this.#boot.abort();
+    this.#gone.resolve();
+    if (wanted) this.#owner.bootFailed(this, error);
+    else this.#owner.gone(this, true);
+  }
+
+  // ---- run ---------------------------------------------------------------------------------------------------------
+
+  run(job: Job, after: After): void {
+    const worker = this.#worker;
+    const { message } = job;
+    if (!worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
+    this.#apply({ type: 'start', after });
+    this.runs++;
+    const { clock, options } = this.#context;
+    const stopper = new Stopper(clock, job.limits.timeoutMs, options.killGraceMs, {
+      interrupt: (reason) => worker.interrupt(job.id, reason),
+      kill: (reason) => {
+        const status = reason === 'interrupted' ? 'interrupted' : 'timeout';
+        const what = `${whatStopped(job.limits, reason)} The code went on for ${options.killGraceMs} ms after the interrupt: its worker was killed.`;
+        this.abandon(status, status, what);
+      },
+    });
+    const run: ActiveRun = { job, stopper, ended: false, rewound: undefined };
+    this.#run = run;
+    job.started(this, clock.now());
+    worker
+      .run(
+        { ...message, after },
+        {
+          onOutput: (stream, data) => {
+            if (!run.ended) job.write(stream, data);
+            this.#checkOutput(run);
+          },
+          onDisplay: (shown) => {
+            if (!run.ended) job.display(shown);
+            this.#checkOutput(run);
+          },
+          onRewound: (rewound) => {
+            run.rewound = rewound;
+            if (run.ended) this.#rewound(rewound);
+          },
+        },
+      )
+      .then(
+        (result) => this.#finished(run, result),
+        (error: unknown) => this.#crashed(run, error),
+      );
+  }
+
+  stop(): void {
+    this.#run?.stopper.stop('interrupted');
+  }
+
+  /** Kills the worker; its run ends as `status`. */
+  abandon(status: 'timeout' | 'interrupted' | 'crashed', reason: RestartReason, message: string): void {
+    const run = this.#run;
+    this.end();
+    if (run) this.#settle(run, run.job.abandoned(status, message, this.#context.clock.now()));
+    this.#owner.lost(this, reason, message);
+  }
+
+  #finished(run: ActiveRun, result: ResultMessage): void {
+    if (run.ended) return;
+    const { clock } = this.#context;
+    let execution: Execution;
+    try {
+      execution = run.job.executionOf(result, run.stopper.requested, clock.now());
+    } catch (error) {
+      this.#crashed(run, error);
+      return;
+    }
+    this.heapBytes = result.heapBytes;
+    this.#apply({ type: 'finished' });
+    if (this.#state.name === 'dying') this.#worker?.kill();
+    else
+      this.#rewindTimer = clock.setTimeout(
+        () => this.#lose('dirty', 'rewinding takes too long'),
+        rewindTimeoutMs,
+        { unref: true },
+      );
+    this.#settle(run, execution);
+    if (run.rewound) this.#rewound(run.rewound);
+  }
+
+  #rewound(message: RewoundMessage): void {
+    if (this.#state.name !== 'rewinding') return;
+    this.heapBytes = message.heapBytes;
+    if (message.dirty !== null) {
+      this.#lose('dirty', message.dirty);
+      return;
+    }
+    this.#rewindTimer?.cancel();
+    this.#apply({ type: 'rewound' });
+    this.idleSince = this.#context.clock.now();
+    this.#owner.idle(this);
+  }
+
+  #checkOutput(run: ActiveRun): void {
+    if (run.ended || run.job.output.bytes <= 2 * run.job.limits.outputBytes + outputSlackBytes) return;
+    this.abandon('crashed', 'crashed', 'The worker sent more output than its limit allows and was killed.');
+  }
+
+  #crashed(run: ActiveRun, error: unknown): void {
+    if (run.ended) return;
+    const known = error instanceof Error ? error.message : String(error);
+    this.abandon('crashed', 'crashed', `The worker was lost while it ran the code: ${known}`);
+  }
+
+  #settle(run: ActiveRun, execution: Execution): void {
+    run.ended = true;
+    run.stopper.cancel();
+    this.#run = undefined;
+    this.#owner.finished(this, run.job, execution);
+  }
+
+  // ---- end ---------------------------------------------------------------------------------------------------------
+
+  /** Ends the place: in order within `graceMs` when it's given, else at once. */
+  end(graceMs?: number): void {
+    const booting = this.#state.name === 'booting';
+    this.#apply({ type: 'end' });
+    this.#rewindTimer?.cancel();
+    if (booting) this.#boot.abort();
+    else if (graceMs === undefined) this.#worker?.kill();
+    else this.#worker?.shutdown(graceMs).catch(() => this.#worker?.kill());
+  }
+
+  /** False when no answer came in time. */
+  async ping(timeoutMs: number): Promise<boolean> {
+    try {
+      const pong = await this.#worker?.ping(timeoutMs);
+      if (pong) this.heapBytes = pong.heapBytes;
+      return pong !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  #lose(reason: RestartReason, message: string): void {
+    this.end();
+    this.#owner.lost(this, reason, message);
+  }
+
+  #exited(exit: WorkerExit): void {
+    if (this.#state.name === 'dead') return;
+    if (this.#run) this.#crashed(this.#run, new Error(exit.reason));
+    else if (this.live) this.#lose('crashed', exit.reason);
+    this.#apply({ type: 'exited' });
+    this.#gone.resolve();
+    this.#owner.gone(this, exit.expected);
+  }
+
+  #apply(action: SlotAction): void {
+    this.#state = transition(this.#state, action);
+  }
+}

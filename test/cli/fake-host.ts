@@ -1,0 +1,86 @@
+import { Readable, Writable } from 'node:stream';
+import type { Host } from '../../src/cli/run.ts';
+import type { Execution, Run, RunOptions, Runtime } from '../../src/runtime.ts';
+
+export function execution(changes: Partial<Execution> = {}): Execution {
+  return {
+    id: 'run-1',
+    status: 'ok',
+    results: [],
+    logs: { stdout: [], stderr: [] },
+    files: [],
+    executionCount: 1,
+    timings: { queuedMs: 0, restoreMs: 0, runMs: 0, cpuMs: 0, persistMs: 0, totalMs: 0 },
+    memory: { heapBytes: 0, peakBytes: 0, deltaBytes: 0 },
+    truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
+    worker: { id: 'w1', backend: 'fake', pyodide: '0', lost: false },
+    stdout: '',
+    stderr: '',
+    png: undefined,
+    svg: undefined,
+    html: undefined,
+    unwrap: () => undefined,
+    ...changes,
+  };
+}
+
+export type Script = (code: string, options: RunOptions) => Execution | Promise<Execution>;
+
+class Captured extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+/** A host whose runtime does what `script` says. `closed` tells whether the runtime was ended. */
+export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text: string }) {
+  const listeners = new Set<() => void>();
+  const state = { closed: false, runs: 0 };
+  const unused = (): never => {
+    throw new Error('the command line does not use this');
+  };
+  const runtime: Runtime = {
+    status: 'ready',
+    lastError: undefined,
+    run(code, options = {}) {
+      state.runs += 1;
+      const promise = Promise.resolve().then(() => script(code, options));
+      return Object.assign(promise, {
+        id: 'run-1',
+        interrupt: unused,
+        [Symbol.asyncIterator]: unused,
+      }) as Run;
+    },
+    warm: unused,
+    close() {
+      state.closed = true;
+      return Promise.resolve();
+    },
+    stats: unused,
+    restart: unused,
+    drain: unused,
+    healthCheckAll: unused,
+    subscribe: unused,
+    [Symbol.asyncDispose]: unused,
+  };
+  const stdout = new Captured();
+  const stderr = new Captured();
+  const host: Host = {
+    createRuntime: () => Promise.resolve(runtime),
+    stdin: Readable.from(stdin === undefined ? [] : [Buffer.from(stdin.text)]),
+    stdinKind: stdin?.kind ?? 'none',
+    stdout,
+    stderr,
+    stderrIsTerminal: false,
+    onInterrupt(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const pressCtrlC = () => {
+    for (const listener of listeners) listener();
+  };
+  return { host, state, stdout, stderr, pressCtrlC, listeners };
+}

@@ -1,0 +1,88 @@
+import { expect, it } from 'vitest';
+import { outcomes, settled, subject } from './subject.ts';
+
+it('lets runs under way finish and rejects those that wait', async () => {
+  const { runtime, advance, events } = subject({ maxQueue: 5 });
+  await runtime.warm();
+  const runs = [runtime.run('sleep 100'), runtime.run('1')];
+  const ended = outcomes(runs);
+  const closing = runtime.close();
+  expect(runtime.status).toBe('closing');
+  expect(runtime.close()).toBeInstanceOf(Promise);
+  await expect(runtime.run('1')).rejects.toMatchObject({ code: 'closed' });
+  await advance(100);
+  await closing;
+  expect(await ended).toEqual(['ok', 'closed']);
+  expect(runtime.status).toBe('closed');
+  expect(runtime.engine.alive).toHaveLength(0);
+  expect(runtime.engine.disposed).toBe(true);
+  expect(events.filter((event) => event.type === 'status').map(({ status }) => status)).toEqual([
+    'booting',
+    'ready',
+    'closing',
+    'closed',
+  ]);
+  await runtime.close();
+});
+
+it('kills what is still under way after the grace period', async () => {
+  const { runtime, advance, clock } = subject();
+  await runtime.warm();
+  const run = runtime.run('hang');
+  const closing = runtime.close({ graceMs: 50 });
+  await advance(49);
+  expect(runtime.stats().running).toBe(1);
+  await advance(1);
+  expect(await run).toMatchObject({ status: 'interrupted', worker: { lost: true } });
+  await closing;
+  expect(clock.pending).toBe(0);
+});
+
+it('is hastened by a second call', async () => {
+  const { runtime, advance } = subject();
+  await runtime.warm();
+  const run = runtime.run('hang');
+  const closing = runtime.close();
+  await advance(10);
+  void runtime.close({ graceMs: 0 });
+  await advance(0);
+  expect((await run).status).toBe('interrupted');
+  await closing;
+});
+
+it('ends boots under way', async () => {
+  const { runtime } = subject({}, { boot: () => ({ delayMs: 1000 }) });
+  const warming = runtime.warm();
+  warming.catch(() => undefined);
+  await settled();
+  await runtime.close();
+  await expect(warming).rejects.toMatchObject({ code: 'closed' });
+  expect(runtime.engine.starts[0]?.signal?.aborted).toBe(true);
+});
+
+it('closes a runtime that was never used, at the end of its scope', async () => {
+  let engine: { disposed: boolean } | undefined;
+  {
+    await using runtime = subject().runtime;
+    engine = runtime.engine;
+  }
+  expect(engine.disposed).toBe(true);
+});
+
+it('refuses everything afterwards', async () => {
+  const { runtime } = subject();
+  await runtime.close();
+  await expect(runtime.warm()).rejects.toMatchObject({ code: 'closed' });
+  await expect(runtime.restart()).rejects.toMatchObject({ code: 'closed' });
+  expect(await runtime.healthCheckAll()).toEqual([]);
+  await runtime.drain();
+});
+
+it('rejects a run whose files are still being read', async () => {
+  const { runtime } = subject();
+  const forever = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => undefined) }) };
+  const run = runtime.run('1', { files: { a: forever } });
+  const ended = outcomes([run]);
+  await runtime.close();
+  expect(await ended).toEqual(['closed']);
+});
