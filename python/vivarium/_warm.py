@@ -1,4 +1,4 @@
-"""Run by a kernel before its first real run, and then forgotten: it has the engine compile what most runs use."""
+"""Run by a kernel before its first real run, and then forgotten: it makes the engine compile common code."""
 
 import asyncio
 import json
