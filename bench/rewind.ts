@@ -42,7 +42,7 @@ export async function rewindTime({ results, quick }: Bench): Promise<void> {
   await using engine = createDenoEngine({ image: true });
   const worker = await engine.start({
     id: 'bench',
-    init: { maxHeapBytes: defaultLimits.memoryBytes, env: {} },
+    init: { maxHeapBytes: defaultLimits.memoryBytes, warmingRuns: 0, env: {} },
     bootTimeoutMs: 60_000,
   });
   if (worker.pid !== undefined) results.workerPids.add(worker.pid);

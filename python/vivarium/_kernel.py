@@ -7,6 +7,7 @@ handed a JavaScript object.
 import os
 import struct
 import sys
+from pathlib import Path
 
 from pyodide.ffi import unregister_js_module
 
@@ -30,4 +31,6 @@ for _name in ("js", "pyodide_js"):
     sys.modules.pop(_name, None)
 
 _harness.boot(_sleep, CHANNEL_FD, CHANNEL_FD)
+_harness.rehearse([Path(__file__).with_name("_warm.py").read_text(), "1 + 1"], times=12)
+_harness.settle()
 execute = _harness.execute

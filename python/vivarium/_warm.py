@@ -1,4 +1,4 @@
-"""Run by a kernel before its first real run, and then forgotten: it makes the engine compile common code."""
+"""Run and forgotten: when an image is built, for Python's caches, and after a restore, for compiled WebAssembly."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ async def wait() -> int:
     return 1
 
 
-print("warm", input())
+print("warm")
 print("warm", file=sys.stderr)
 asyncio.run(wait())
 with open("warm.txt", "w") as file:

@@ -35,7 +35,7 @@ const warmRun: Omit<RunMessage, 'code'> = {
   filename: '<warm>',
   argv: [],
   env: {},
-  stdin: 'line',
+  stdin: '',
   globals: '["d"]',
   files: [],
   after: 'rewind',

@@ -28,6 +28,7 @@ export const pythonFiles: Readonly<Record<string, string>> = {
   '_streams.py': streams,
   '_traceback.py': traceback,
   '_values.py': values,
+  '_warm.py': warm,
 };
 
 /** Run before a kernel's first real run: see the file. */

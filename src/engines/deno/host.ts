@@ -112,6 +112,8 @@ function denoArguments(readable: readonly string[], maxHeapBytes: number): strin
     `--wasm-max-mem-pages=${Math.ceil(maxHeapBytes / wasmPageBytes)}`,
     `--max-old-space-size=${javascriptHeapMb}`,
     '--disallow-code-generation-from-strings',
+    // A seventh less memory, no slower.
+    '--optimize-for-size',
     // For one collection at the end of the boot; the entry takes the function away before guest code runs.
     '--expose-gc',
   ];
