@@ -42,7 +42,8 @@ export async function bootInterpreter(
   progress: BootProgress,
 ): Promise<Interpreter> {
   const { image } = assets;
-  progress('module', 0, 1, 'starting WebAssembly');
+  if (image === null) progress('stdlib', 0, 1, 'starting Python');
+  else progress('image', 0, image.header.heapBytes, 'restoring the image');
   const { module, api } = await createModule({
     glue: assets.glue,
     wasm: assets.wasm,
@@ -55,10 +56,10 @@ export async function bootInterpreter(
   });
   limit.install(module.memory);
   if (image !== null) return restore(image, module, api, limit, prepareDevices, progress);
-  progress('stdlib', 0, 1, 'starting Python');
   await finishBoot(api, null);
   prepareDevices(module);
   const executeAddress = importExecute(module);
+  progress('stdlib', 1, 1, 'Python started');
   return { module, api, executeAddress, python: api.pyVersionTuple.join('.') };
 }
 
@@ -74,7 +75,6 @@ async function restore(
   if (header.libraries.length > 0)
     throw new ImageError('image has dynamic libraries, which this build cannot load');
   if (header.tableLength !== module.wasmTable.length) throw new ImageError('image has another table layout');
-  progress('image', 0, header.heapBytes, 'restoring the image');
   limit.growTo(module.memory, header.heapBytes);
   const start = module._emscripten_stack_get_end();
   const end = Math.min(module.stackSave(), header.stackPointer);
@@ -83,6 +83,7 @@ async function restore(
   module.stackRestore(header.stackPointer);
   await finishBoot(api, header.hiwire as HiwireState);
   prepareDevices(module);
+  progress('image', header.heapBytes, header.heapBytes, 'image restored');
   return { module, api, executeAddress: header.executeAddress, python: header.python };
 }
 

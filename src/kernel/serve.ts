@@ -6,7 +6,7 @@ import {
   protocolVersion,
   type WorkerMessage,
 } from '../protocol/messages.ts';
-import type { KernelAssets } from './boot.ts';
+import type { BootProgress, KernelAssets } from './boot.ts';
 import { Kernel } from './kernel.ts';
 import { warmScript } from './python-files.ts';
 
@@ -14,7 +14,7 @@ import { warmScript } from './python-files.ts';
 export interface KernelHost {
   post(message: WorkerMessage): void;
   /** Loads the bytes that the kernel boots from. Called once, before the realm loses its platform. */
-  loadAssets(init: InitMessage): Promise<KernelAssets>;
+  loadAssets(init: InitMessage, progress: BootProgress): Promise<KernelAssets>;
   /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
   lockDown(): void;
   signals: Int32Array;
@@ -29,20 +29,22 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     if (init.version !== protocolVersion) {
       throw new Error(`host speaks protocol ${init.version}, this worker ${protocolVersion}`);
     }
+    const progress: BootProgress = (stage, done, total, message) =>
+      host.post({ kind: 'progress', id: init.id, stage, done, total, message });
     // The assets are large: nothing may refer to them once the kernel has booted.
-    const booted = await Kernel.boot(await host.loadAssets(init), {
+    const booted = await Kernel.boot(await host.loadAssets(init, progress), {
       signals: host.signals,
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
       post: (message) => host.post(message),
-      progress: (stage, done, total, message) =>
-        host.post({ kind: 'progress', id: init.id, stage, done, total, message }),
+      progress,
     });
     const parts: Uint8Array[] = [];
     if (init.options.mode === 'build') parts.push(await booted.freeze(init.options.fingerprint));
     else for (let run = 0; run < init.options.warmingRuns; run += 1) booted.warm(warmScript);
     host.lockDown();
     kernel = booted;
+    progress('ready', 1, 1, 'ready');
     host.post({
       kind: 'ready',
       id: init.id,

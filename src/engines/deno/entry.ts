@@ -24,16 +24,23 @@ function start(signals: Int32Array): void {
         'parts' in message ? (message.parts ?? []).map((part) => part.buffer as ArrayBuffer) : [],
       );
     },
-    async loadAssets(init: InitMessage) {
+    async loadAssets(init: InitMessage, progress) {
       const { assets, fingerprint } = init.options;
       if (assets === null) throw new Error('a Deno worker needs the places of its assets');
+      let done = 0;
+      const read = async (url: string): Promise<Uint8Array<ArrayBuffer>> => {
+        const bytes = await readFile(new URL(url));
+        done += bytes.length;
+        progress('assets', done, 0, 'reading the runtime');
+        return bytes;
+      };
       const [glue, wasm, stdlib, image] = await Promise.all([
         import(assets.glueUrl) as Promise<PyodideGlue>,
-        readFile(new URL(assets.wasmUrl)).then((bytes) => WebAssembly.compile(bytes)),
-        readFile(new URL(assets.stdlibUrl)),
+        read(assets.wasmUrl).then((bytes) => WebAssembly.compile(bytes)),
+        read(assets.stdlibUrl),
         assets.imageUrl === null
           ? null
-          : readFile(new URL(assets.imageUrl)).then(async (bytes) => {
+          : read(assets.imageUrl).then(async (bytes) => {
               await verifyImage(bytes);
               return decodeImage(bytes, fingerprint);
             }),
