@@ -40,9 +40,13 @@ export function machine(): Machine {
   };
 }
 
+/** Names that say nothing, although a machine may bear them. */
+const common = ['localhost', 'linux', 'node', 'deno'];
+
 /** Throws when a text that will be published names this machine or a place on it. */
 export function assertAnonymous(text: string): void {
   const names = [hostname(), homedir(), process.cwd(), process.execPath];
-  const found = names.filter((name) => name.length > 3 && text.includes(name));
-  if (found.length > 0) throw new Error(`a result names the machine or a place on it: ${found.length} times`);
+  const telling = names.filter((name) => name.length > 3 && !common.includes(name));
+  const found = telling.filter((name) => text.includes(name)).length;
+  if (found > 0) throw new Error(`a result names the machine or a place on it: ${found} times`);
 }

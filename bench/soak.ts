@@ -16,6 +16,8 @@ await using runtime = await createRuntime({
   recycle: { maxRequests: 10 * runs },
 });
 const report = await soak(runtime, runs, Math.max(20, Math.floor(runs / 50)));
+const workers = runtime.stats().workers.flatMap((worker) => worker.pid ?? []);
+const pids = { main: process.pid, workers };
 const resident = growth(
   report.samples.map((sample) => sample.residentBytes),
   median,
@@ -41,7 +43,7 @@ for (const line of report.wrong) console.error(line);
 if (report.wrongCount > 0) process.exitCode = 1;
 else if (runs >= 10_000) {
   const date = new Date().toISOString().slice(0, 10);
-  const json = `${JSON.stringify({ format: 1, date, machine: machine(), ...report })}\n`;
+  const json = `${JSON.stringify({ format: 1, date, machine: machine(), pids, ...report })}\n`;
   assertAnonymous(json);
   writeFileSync(new URL(`results/soak-${date}.json`, import.meta.url), json);
   writeSection('soak', text);

@@ -103,7 +103,7 @@ def rehearse(codes: list[str], times: int) -> None:
 
 
 def settle() -> None:
-    """Takes what there is out of the garbage collector's sight, so that a collection doesn't touch its pages."""
+    """Hides what there is from the garbage collector, so that a collection does not touch its pages."""
     gc.collect()
     gc.freeze()
 

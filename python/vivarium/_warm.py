@@ -1,4 +1,4 @@
-"""Run and forgotten: when an image is built, for Python's caches, and after a restore, for compiled WebAssembly."""
+"""Run and forgotten: for Python's caches when an image is built, for compiled code after a restore."""
 
 import asyncio
 import json

@@ -30,14 +30,15 @@ it('has the defaults that are promised, frozen', () => {
 
 it.each([
   [{}, 2, { minWorkers: 2, maxWorkers: 2 }],
-  [{ size: 5 }, 2, { minWorkers: 5, maxWorkers: 5, maxQueue: 25 }],
+  [{ size: 5 }, 2, { minWorkers: 5, maxWorkers: 5, maxQueue: 100 }],
   [{ maxWorkers: 5 }, 2, { minWorkers: 1, maxWorkers: 5 }],
   [{ minWorkers: 5 }, 2, { minWorkers: 5, maxWorkers: 5 }],
   [{ minWorkers: 0, maxWorkers: 1 }, 2, { minWorkers: 0, maxWorkers: 1 }],
   [{ isolation: 'process' }, 2, { spares: 1 }],
   [{ isolation: 'process', spares: 0 }, 2, { spares: 0 }],
   [{ pool: false, size: 4, spares: 3 }, 2, { minWorkers: 0, maxWorkers: 4, spares: 0, idleTimeoutMs: 0 }],
-  [{ maxQueue: 'auto' }, 3, { maxQueue: 9 }],
+  [{ maxQueue: 'auto' }, 3, { maxQueue: 100 }],
+  [{ maxQueue: 'auto', size: 20 }, 3, { maxQueue: 400 }],
   [{ maxQueue: 0 }, 3, { maxQueue: 0 }],
   [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB }],
   [

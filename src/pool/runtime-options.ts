@@ -41,7 +41,7 @@ export interface RuntimeOptions {
   minWorkers?: number;
   /** Workers that the queue can make the pool grow to. */
   maxWorkers?: number;
-  /** Runs that may wait beyond those that the workers hold. Default `auto`: `maxWorkers` squared. */
+  /** Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. */
   maxQueue?: number | 'auto';
   /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
   spares?: number;
@@ -118,6 +118,9 @@ const defaults = Object.freeze({
   image: true,
   shared: false,
 });
+
+/** So many waiting runs are no burden, and a program that starts a batch at once is no mistake. */
+const autoQueue = 100;
 
 export const isolations = ['rewind', 'process', 'none'] as const;
 
@@ -197,7 +200,7 @@ export function resolveRuntimeOptions(
     pool,
     minWorkers: pool ? minWorkers : 0,
     maxWorkers,
-    maxQueue: typeof options.maxQueue === 'number' ? options.maxQueue : maxWorkers ** 2,
+    maxQueue: typeof options.maxQueue === 'number' ? options.maxQueue : Math.max(autoQueue, maxWorkers ** 2),
     spares: pool ? (options.spares ?? (isolation === 'process' ? 1 : 0)) : 0,
     idleTimeoutMs: pool ? (options.idleTimeoutMs ?? defaults.idleTimeoutMs) : 0,
     healthCheckIntervalMs:

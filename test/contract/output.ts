@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Run, RunEvent } from '../../src/runtime.ts';
-import { interruptAfter, ok, py, type Subject } from './subject.ts';
+import { ok, py, type Subject } from './subject.ts';
 
 /** The output events of a run in order, adjacent ones of a stream joined: where batches end is not part of the contract. */
 async function streams(run: Run): Promise<[string, string][]> {

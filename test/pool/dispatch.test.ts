@@ -90,7 +90,7 @@ it('grows with the queue up to the maximum and shrinks when idle', async () => {
 });
 
 it('refuses a run when the queue is full and says how many wait', async () => {
-  const { runtime, advance } = subject({ size: 2 });
+  const { runtime, advance } = subject({ size: 2, maxQueue: 4 });
   await runtime.warm();
   const runs = Array.from({ length: 6 }, () => runtime.run('sleep 10'));
   const refused = runtime.run('1');
