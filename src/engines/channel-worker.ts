@@ -35,7 +35,7 @@ export class ChannelWorker implements Worker {
   #pending = 0;
   #expected = false;
 
-  /** Boots the kernel in the place, or ends the place and rejects. */
+  /** Boots the kernel in the place, or ends the place and, once that is gone, rejects. */
   static async start(
     place: Place,
     init: InitOptions,
@@ -66,6 +66,7 @@ export class ChannelWorker implements Worker {
       return { worker: new ChannelWorker(place, channel, ready, options.id), ready };
     } catch (error) {
       place.kill();
+      await place.exited;
       throw bootFailure(error);
     }
   }

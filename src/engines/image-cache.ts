@@ -9,13 +9,20 @@ export function defaultCacheDir(): string {
   return process.env.VIVARIUM_CACHE_DIR ?? envPaths('vivarium', { suffix: '' }).cache;
 }
 
+interface Build {
+  path: Promise<string>;
+  /** Of the one who asked first. */
+  signal: AbortSignal | undefined;
+}
+
 /**
  * Images on disk, named by what they fit. A file appears whole or not at all: it is written beside its name and moved
  * there, so that processes which build the same image at once don't disturb each other.
  */
 export class ImageCache {
   readonly #dir: string;
-  readonly #builds = new Map<string, Promise<string>>();
+  readonly #builds = new Map<string, Build>();
+  #built = 0;
 
   constructor(cacheDir: string) {
     this.#dir = join(cacheDir, 'images');
@@ -29,22 +36,46 @@ export class ImageCache {
     return join(this.#dir, `${lockHash === '' ? 'stdlib' : 'packages'}-${hash.slice(0, 24)}.image`);
   }
 
-  /** The image's path; builds it when it is missing, once for all who ask at the same time. */
-  async find(fingerprint: Fingerprint, build: () => Promise<Uint8Array>): Promise<string> {
-    const path = this.pathOf(fingerprint);
-    const building = this.#builds.get(path);
-    if (building !== undefined) return building;
-    if (await exists(path)) return path;
-    const started = this.#builds.get(path);
-    if (started !== undefined) return started;
-    const promise = this.#build(path, build).finally(() => this.#builds.delete(path));
-    this.#builds.set(path, promise);
-    return promise;
+  /** How many images this process has built: see `discard`. */
+  get built(): number {
+    return this.#built;
   }
 
-  /** Removes a damaged image, so that the next `find` builds it anew. */
-  async discard(fingerprint: Fingerprint): Promise<void> {
-    await rm(this.pathOf(fingerprint), { force: true });
+  /**
+   * The image's path; builds it when it is missing, once for all who ask at the same time. When the first of them
+   * aborts the build, the next one takes it over.
+   */
+  async find(
+    fingerprint: Fingerprint,
+    build: () => Promise<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<string> {
+    const path = this.pathOf(fingerprint);
+    for (;;) {
+      const other = this.#builds.get(path);
+      if (other !== undefined) {
+        try {
+          return await unlessAborted(other.path, signal);
+        } catch (error) {
+          if (signal?.aborted || !other.signal?.aborted) throw error;
+        }
+      } else if (await exists(path)) return path;
+      else if (!this.#builds.has(path)) {
+        const promise = this.#build(path, build).finally(() => this.#builds.delete(path));
+        this.#builds.set(path, { path: promise, signal });
+        return promise;
+      }
+    }
+  }
+
+  /**
+   * Removes a damaged image, so that the next `find` builds it anew. Nothing is removed when one has been built since
+   * `built` was that: somebody else has seen the damage too.
+   */
+  async discard(fingerprint: Fingerprint, built: number): Promise<void> {
+    const path = this.pathOf(fingerprint);
+    if (built !== this.#built || this.#builds.has(path)) return;
+    await rm(path, { recursive: true, force: true });
   }
 
   async #build(path: string, build: () => Promise<Uint8Array>): Promise<string> {
@@ -54,11 +85,26 @@ export class ImageCache {
     try {
       await writeFile(temporary, image, { mode: 0o600, flush: true });
       await rename(temporary, path);
+      this.#built += 1;
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
     return path;
+  }
+}
+
+/** Rejects with the signal's reason as soon as it aborts. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

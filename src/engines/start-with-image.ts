@@ -33,20 +33,26 @@ export async function startWithImage(
     return image;
   };
   const restore = async (): Promise<ChannelWorker> => {
-    const path = await cache.find(fingerprint, build);
+    const path = await cache.find(fingerprint, build, options.signal);
     return (await start('restore', path, options)).worker;
   };
-  try {
-    return await restore();
-  } catch (error) {
-    if (isDiskError(error)) {
-      options.onWarning?.(`the image can't be kept, so workers boot slowly: ${error.message}`);
-      return (await start('plain', null, options)).worker;
+  const restoreOrRepair = async (): Promise<ChannelWorker> => {
+    const { built } = cache;
+    try {
+      return await restore();
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      options.onWarning?.(`${error.message}; it is built anew`);
+      await cache.discard(fingerprint, built);
+      return restore();
     }
-    if (!isImageError(error)) throw error;
-    options.onWarning?.(`${error.message}; it is built anew`);
-    await cache.discard(fingerprint);
-    return restore();
+  };
+  try {
+    return await restoreOrRepair();
+  } catch (error) {
+    if (!isDiskError(error)) throw error;
+    options.onWarning?.(`the image can't be kept, so workers boot slowly: ${error.message}`);
+    return (await start('plain', null, options)).worker;
   }
 }
 

@@ -16,6 +16,7 @@ export const imageVersion = 1;
 export const pageBytes = 4096;
 
 const magic = new Uint8Array([...'VIVIMAGE'].map((letter) => letter.charCodeAt(0)));
+const wasmPageBytes = 65536;
 const preludeBytes = 56;
 const maxHeaderBytes = 64 * 1024 * 1024;
 
@@ -116,6 +117,13 @@ export interface DecodedImage {
   data: Uint8Array;
 }
 
+/** For the reader of an image's file: one that can't be read is as good as damaged. */
+export function unreadable(cause: unknown): never {
+  throw new ImageError(`image can't be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    cause,
+  });
+}
+
 /** Throws `ImageError` when the checksum is not that of the bytes. */
 export async function verifyImage(file: Uint8Array<ArrayBuffer>): Promise<void> {
   const stored = file.subarray(24, preludeBytes);
@@ -159,35 +167,42 @@ function readImageHeader(file: Uint8Array): ImageHeader {
   assertHeader(parsed);
   const dataBytes = file.length - roundUp(preludeBytes + headerLength);
   let sum = 0;
+  let end = 0;
   for (const [first, count] of parsed.pages) {
-    if ((first + count) * pageBytes > parsed.heapBytes)
-      throw new ImageError('image pages lie outside its heap');
+    if (first < end || count === 0) throw new ImageError('image pages are out of order');
+    end = first + count;
+    if (end * pageBytes > parsed.heapBytes) throw new ImageError('image pages lie outside its heap');
     sum += count * pageBytes;
   }
   if (sum !== dataBytes) throw new ImageError('image pages and its length disagree');
   return parsed;
 }
 
-/**
- * Makes the heap what the image says. `known` is a part of it that is known to be zero already: writing zeros there
- * would only make its pages resident.
- */
-export function placePages(
-  image: DecodedImage,
-  heap: Uint8Array,
-  known: { start: number; end: number },
-): void {
+/** Parts of a heap that are all zero already: from `start` to `end`, and from `top` on. */
+export interface KnownZeros {
+  start: number;
+  end: number;
+  top: number;
+}
+
+/** Makes the heap what the image says. Writing zeros over `known` ones would only make their pages resident. */
+export function placePages(image: DecodedImage, heap: Uint8Array, known: KnownZeros): void {
+  const clear = (from: number, to: number): void => {
+    const end = Math.min(to, known.top);
+    heap.fill(0, from, Math.min(end, known.start));
+    heap.fill(0, Math.max(from, known.end), end);
+  };
   let offset = 0;
-  let clearedTo = 0;
+  let placedTo = 0;
   for (const [first, count] of image.header.pages) {
     const start = first * pageBytes;
     const bytes = count * pageBytes;
-    if (clearedTo < known.start) heap.fill(0, clearedTo, Math.min(start, known.start));
-    if (start > known.end) heap.fill(0, Math.max(clearedTo, known.end), start);
+    clear(placedTo, start);
     heap.set(image.data.subarray(offset, offset + bytes), start);
     offset += bytes;
-    clearedTo = start + bytes;
+    placedTo = start + bytes;
   }
+  clear(placedTo, heap.length);
 }
 
 function fingerprintMismatch(found: Fingerprint, expected: Fingerprint): keyof Fingerprint | undefined {
@@ -221,8 +236,14 @@ function assertHeader(value: unknown): asserts value is ImageHeader {
     typeof header.python === 'string' &&
     typeof header.fingerprint === 'object' &&
     header.fingerprint !== null &&
+    typeof header.hiwire === 'object' &&
+    header.hiwire !== null &&
     Array.isArray(header.libraries) &&
     Array.isArray(header.pages) &&
     header.pages.every((run) => Array.isArray(run) && run.length === 2 && run.every(natural));
   if (!right) throw new ImageError('image header has the wrong shape');
+  const { heapBytes, heapTop, stackPointer } = header as ImageHeader;
+  if (heapBytes % wasmPageBytes !== 0 || heapTop > heapBytes || stackPointer > heapBytes) {
+    throw new ImageError('image header has impossible sizes');
+  }
 }

@@ -75,11 +75,12 @@ async function restore(
   if (header.libraries.length > 0)
     throw new ImageError('image has dynamic libraries, which this build cannot load');
   if (header.tableLength !== module.wasmTable.length) throw new ImageError('image has another table layout');
+  const top = heapTop(module);
   limit.growTo(module.memory, header.heapBytes);
   const start = module._emscripten_stack_get_end();
   const end = Math.min(module.stackSave(), header.stackPointer);
   clearDeadStack(module.HEAPU8, start, end);
-  placePages(image, module.HEAPU8, { start, end });
+  placePages(image, module.HEAPU8, { start, end, top });
   module.stackRestore(header.stackPointer);
   await finishBoot(api, header.hiwire as HiwireState);
   prepareDevices(module);

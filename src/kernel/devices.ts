@@ -1,9 +1,11 @@
 import type { FileSystem, StreamOps } from './pyodide-internals.ts';
 
-/** Agreed with `python/vivarium/_kernel.py`. Far above what programs open, and protected from being closed. */
+/** Agreed with `python/vivarium/_kernel.py`. Far above what programs open, and protected from `close` and `dup2`. */
 const channelFd = 1000;
 const sleepFd = 1001;
 
+/** EBADF in Emscripten's numbering. */
+const badDescriptor = 8;
 /** Any free major number. */
 const major = 64;
 
@@ -63,8 +65,9 @@ export function installDevices(fs: FileSystem, handlers: DeviceHandlers): void {
     fs.closeStream(opened.fd ?? -1);
     fs.createStream(opened, fd);
   });
-  const closeStream = fs.closeStream.bind(fs);
-  fs.closeStream = (fd) => {
-    if (fd !== channelFd && fd !== sleepFd) closeStream(fd);
+  const close = fs.close.bind(fs);
+  fs.close = (stream) => {
+    if (stream.fd === channelFd || stream.fd === sleepFd) throw new fs.ErrnoError(badDescriptor);
+    close(stream);
   };
 }

@@ -1,11 +1,12 @@
-import type { FileSystem, FsNode, FsStream, NodeOp, PyodideModule } from './pyodide-internals.ts';
+import type { FileSystem, FsNode, FsStream, NodeOp, PyodideModule, StreamOps } from './pyodide-internals.ts';
 
 /** Times of every file that exists before a run: import finders cache them in the heap, and images must be alike. */
 const imageTimeMs = Date.UTC(2025, 0, 1);
 
 /** ENOSPC in Emscripten's numbering. */
 const noSpace = 51;
-const maxPathLength = 4096;
+const maxPathBytes = 4096;
+const encoder = new TextEncoder();
 
 interface SavedNode {
   name: string;
@@ -19,9 +20,9 @@ interface SavedNode {
 }
 
 export interface FileQuota {
-  /** Bytes that all files written in one run may hold. */
+  /** Bytes that files and pipes written since the last rewind may hold. */
   maxBytes: number;
-  /** Nodes that one run may create. */
+  /** Nodes created since then. */
   maxNodes: number;
 }
 
@@ -43,10 +44,14 @@ export class LayeredFiles {
   readonly #created = new Set<FsNode>();
   /** Made, written to or moved since the run began. */
   readonly #modified = new Set<FsNode>();
+  /** Made by a run, removed, and still open somewhere. */
+  readonly #orphans = new Set<FsNode>();
   #imageNodes = Number.POSITIVE_INFINITY;
   #streams: { stream: FsStream; fd: number; position: number; flags: number }[] = [];
   #cwd = '/';
+  /** Held by what runs have written since the last rewind. */
   #bytes = 0;
+  #pipesAreBounded = false;
   #quota: FileQuota = { maxBytes: Number.POSITIVE_INFINITY, maxNodes: Number.POSITIVE_INFINITY };
 
   constructor(module: PyodideModule) {
@@ -74,7 +79,6 @@ export class LayeredFiles {
 
   setQuota(quota: FileQuota): void {
     this.#quota = quota;
-    this.#bytes = 0;
   }
 
   /** Puts back the image's files, descriptors and working folder. */
@@ -87,6 +91,8 @@ export class LayeredFiles {
     this.#created.clear();
     this.#modified.clear();
     this.#saved.clear();
+    this.#orphans.clear();
+    this.#bytes = 0;
     fs.nextInode = this.#imageNodes;
     fs.streams.length = 0;
     for (const { stream, fd, position, flags } of this.#streams) {
@@ -98,28 +104,40 @@ export class LayeredFiles {
     fs.currentPath = this.#cwd;
   }
 
-  /** Writes the run's input files; unless changed, they don't come back. */
-  writeInputs(folder: string, inputs: readonly ChangedFile[]): void {
-    for (const { path, bytes } of inputs) {
+  /** Writes the run's input files; unless changed, they don't come back. Returns the path of one that can't be written. */
+  writeInputs(folder: string, inputs: readonly ChangedFile[]): string | undefined {
+    const failed = inputs.find(({ path, bytes }) => {
       const full = `${folder}/${path}`;
-      this.#fs.mkdirTree(full.slice(0, full.lastIndexOf('/')));
-      this.#fs.writeFile(full, bytes, { canOwn: true });
-    }
+      try {
+        this.#fs.mkdirTree(full.slice(0, full.lastIndexOf('/')));
+        this.#fs.writeFile(full, bytes, { canOwn: true });
+        return false;
+      } catch (error) {
+        if (error instanceof this.#fs.ErrnoError) return true;
+        throw error;
+      }
+    });
     this.#modified.clear();
+    return failed?.path;
   }
 
-  /** Files under `folder` that the run made or wrote to, by path, up to the limits. */
+  /**
+   * Files under `folder` that the run made or wrote to, by path, up to the limits. None when the run removed the
+   * folder, or put something else in its place.
+   */
   changed(folder: string, maxFiles: number, maxBytes: number): { files: ChangedFile[]; truncated: boolean } {
     const found: ChangedFile[] = [];
+    let tooLong = false;
     // What lies in a folder that was moved has a new path too.
-    const stack: { node: FsNode; path: string; moved: boolean }[] = [
-      { node: this.#fs.lookupPath(folder, { follow: true }).node, path: '', moved: false },
-    ];
+    const stack: { node: FsNode; path: string; moved: boolean }[] = [];
+    const root = this.#folderAt(folder);
+    if (root !== undefined) stack.push({ node: root, path: '', moved: false });
     for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
       for (const child of Object.values(childrenOf(entry.node))) {
         const path = entry.path === '' ? child.name : `${entry.path}/${child.name}`;
         const modified = entry.moved || this.#modified.has(child);
-        if (this.#fs.isDir(child.mode)) stack.push({ node: child, path, moved: modified });
+        if (path.length > maxPathBytes || encoder.encode(path).length > maxPathBytes) tooLong ||= modified;
+        else if (this.#fs.isDir(child.mode)) stack.push({ node: child, path, moved: modified });
         else if (this.#fs.isFile(child.mode) && modified) found.push({ path, bytes: bytesOf(child) });
       }
     }
@@ -127,9 +145,19 @@ export class LayeredFiles {
     let bytes = 0;
     const files = found.filter((file, index) => {
       bytes += file.bytes.length;
-      return index < maxFiles && bytes <= maxBytes && file.path.length <= maxPathLength;
+      return index < maxFiles && bytes <= maxBytes;
     });
-    return { files, truncated: files.length < found.length };
+    return { files, truncated: tooLong || files.length < found.length };
+  }
+
+  #folderAt(path: string): FsNode | undefined {
+    try {
+      const { node } = this.#fs.lookupPath(path);
+      return this.#fs.isDir(node.mode) ? node : undefined;
+    } catch (error) {
+      if (error instanceof this.#fs.ErrnoError) return undefined;
+      throw error;
+    }
   }
 
   /** Before the first change to a node of the image. */
@@ -156,6 +184,34 @@ export class LayeredFiles {
     this.#bytes += bytes;
   }
 
+  /** Nothing leads to the node any more but descriptors. */
+  #forget(node: FsNode): void {
+    this.#modified.delete(node);
+    if (!this.#created.delete(node) || !this.#fs.isFile(node.mode)) return;
+    if (this.#isOpen(node)) this.#orphans.add(node);
+    else this.#charge(-node.usedBytes);
+  }
+
+  #isOpen(node: FsNode, except?: number | null): boolean {
+    return this.#fs.streams.some((stream) => stream?.node === node && stream.fd !== except);
+  }
+
+  /** What is in a pipe lies outside Python's memory. All pipes share one set of operations. */
+  #boundPipes(ops: StreamOps): void {
+    const { read, write } = ops;
+    if (this.#pipesAreBounded || read === undefined || write === undefined) return;
+    this.#pipesAreBounded = true;
+    ops.write = (stream, buffer, offset, length, position) => {
+      this.#charge(length);
+      return write(stream, buffer, offset, length, position);
+    };
+    ops.read = (...args) => {
+      const length = read(...args);
+      this.#charge(-length);
+      return length;
+    };
+  }
+
   #wrap(): void {
     const fs = this.#fs;
     const createNode = fs.createNode.bind(fs);
@@ -168,9 +224,14 @@ export class LayeredFiles {
     };
     const destroyNode = fs.destroyNode.bind(fs);
     fs.destroyNode = (node) => {
-      this.#modified.delete(node);
-      if (this.#created.delete(node) && fs.isFile(node.mode)) this.#charge(-node.usedBytes);
+      this.#forget(node);
       destroyNode(node);
+    };
+    const createStream = fs.createStream.bind(fs);
+    fs.createStream = (stream, fd) => {
+      const created = createStream(stream, fd);
+      if (created.node.pipe !== undefined) this.#boundPipes(created.stream_ops);
+      return created;
     };
     const memfs = fs.filesystems.MEMFS;
     const { dir, file, link, chrdev } = memfs.ops_table;
@@ -191,14 +252,17 @@ export class LayeredFiles {
         this.#touch(fs.lookupNode(parent, child));
       });
     }
-    before(dir.node, 'rename', (node, newParent, newName) => {
+    const rename = dir.node.rename;
+    dir.node.rename = (node, newParent, newName) => {
       this.#modified.add(node);
       this.#touch(node);
       this.#touch(node.parent);
       this.#touch(newParent);
       const replaced = childrenOf(newParent)[newName];
       if (replaced !== undefined) this.#touch(replaced);
-    });
+      rename(node, newParent, newName);
+      if (replaced !== undefined) this.#forget(replaced);
+    };
     for (const ops of [dir.node, link.node, chrdev.node]) before(ops, 'setattr', (node) => this.#touch(node));
     before(file.node, 'setattr', (node, attributes) => {
       if (attributes.size === undefined) this.#touch(node);
@@ -215,6 +279,11 @@ export class LayeredFiles {
       return write(stream, buffer, offset, length, position, canOwn);
     };
     file.stream.write = guarded;
+    file.stream.close = ({ node, fd }) => {
+      if (!this.#orphans.has(node) || this.#isOpen(node, fd)) return;
+      this.#orphans.delete(node);
+      this.#charge(-node.usedBytes);
+    };
     // `msync` of a memory map writes by this name.
     memfs.stream_ops.write = guarded;
   }

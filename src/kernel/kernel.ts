@@ -8,6 +8,7 @@ import {
   type Interpreter,
   type KernelAssets,
 } from './boot.ts';
+import type { HarnessFrame } from './channel.ts';
 import { installDevices } from './devices.ts';
 import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
@@ -178,21 +179,28 @@ export class Kernel {
     output.begin(message.id, limits.outputBytes);
     this.#files.setQuota({ maxBytes: limits.memoryBytes, maxNodes: maxFilesOfRun });
     streams.begin(message, this.#options.env);
-    this.#files.writeInputs(
+    const refused = this.#files.writeInputs(
       homeFolder,
       message.files.map(({ path, part }) => ({ path, bytes: message.parts?.[part] ?? new Uint8Array() })),
     );
     safePoint.begin(limits.timeoutMs, limits.cpuMs);
-    const returned = module._PyObject_CallNoArgs(executeAddress);
-    const { runMs, cpuMs } = safePoint.end();
-    if (returned === 0) {
-      module._PyErr_Clear();
-      throw new Error('the Python harness raised');
+    if (refused === undefined) {
+      let returned: number;
+      try {
+        returned = module._PyObject_CallNoArgs(executeAddress);
+      } finally {
+        // What was printed before a crash tells most about it.
+        output.flush();
+      }
+      if (returned === 0) {
+        module._PyErr_Clear();
+        throw new Error('the Python harness raised');
+      }
+      module._Py_DecRef(returned);
     }
-    module._Py_DecRef(returned);
-    output.flush();
+    const { runMs, cpuMs } = safePoint.end();
     this.#reportHeap();
-    const frame = streams.takeResult();
+    const frame = refused === undefined ? streams.takeResult() : failedInput(refused);
     const parts = [...frame.parts];
     const changed = this.#files.changed(homeFolder, limits.fileCount, limits.fileBytes);
     const files = changed.files.map(({ path, bytes }) => {
@@ -201,7 +209,9 @@ export class Kernel {
     });
     const top = heapTop(module);
     // What the harness says is passed on as it is: it lives with the guest's code, and the host checks it all.
-    const said = frame.json as unknown as ResultMessage;
+    const said = frame.json as unknown as Omit<ResultMessage, 'truncated'> & {
+      truncated?: Partial<ResultMessage['truncated']>;
+    };
     return {
       kind: 'result',
       id: message.id,
@@ -221,8 +231,8 @@ export class Kernel {
       deltaBytes: top - topBefore,
       truncated: {
         ...output.truncated,
-        results: output.truncated.results || said.truncated.results,
-        value: said.truncated.value,
+        results: output.truncated.results || said.truncated?.results === true,
+        value: said.truncated?.value === true,
         files: changed.truncated,
       },
       parts,
@@ -246,4 +256,27 @@ export class Kernel {
   #reportHeap(): void {
     Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / 65536);
   }
+}
+
+/** What a run ends with whose input file could not be written: its path meets another's, or there is no room. */
+function failedInput(path: string): HarnessFrame {
+  const value = `the input file ${JSON.stringify(path)} could not be written`;
+  const error = {
+    name: 'OSError',
+    value,
+    traceback: [`OSError: ${value}`],
+    frames: [],
+    line: null,
+    column: null,
+  };
+  const json = {
+    status: 'error',
+    text: null,
+    value: null,
+    display: null,
+    error,
+    exitCode: null,
+    executionCount: 0,
+  };
+  return { json, parts: [] };
 }

@@ -7,7 +7,7 @@ export class MemoryLimit {
   #limitBytes: number;
 
   constructor(maxHeapBytes: number) {
-    this.#limitBytes = maxHeapBytes;
+    this.#limitBytes = wholePages(maxHeapBytes);
   }
 
   /** Wraps the import through which the allocator asks for more memory. */
@@ -33,6 +33,7 @@ export class MemoryLimit {
   /** Makes the memory exactly `bytes` large (a multiple of 64 KiB). */
   growTo(memory: WebAssembly.Memory, bytes: number): void {
     const limit = this.#limitBytes;
+    if (bytes > limit) throw new Error(`Python needs ${bytes} bytes of memory, the limit is ${limit}`);
     this.#limitBytes = bytes;
     if (memory.buffer.byteLength < bytes) this.#resize(bytes);
     this.#limitBytes = limit;
@@ -40,8 +41,13 @@ export class MemoryLimit {
   }
 
   set(limitBytes: number): void {
-    this.#limitBytes = limitBytes;
+    this.#limitBytes = wholePages(limitBytes);
   }
+}
+
+/** Memory grows by pages: a limit in the middle of one would promise the allocator bytes that don't come. */
+function wholePages(bytes: number): number {
+  return Math.floor(bytes / wasmPageBytes) * wasmPageBytes;
 }
 
 /** What a kernel's memory was when it was clean, and the way back. */

@@ -19,6 +19,7 @@ export interface FsNode {
   contents: Record<string, FsNode> | Uint8Array | Int8Array | null;
   usedBytes: number;
   link?: string;
+  pipe?: object;
   mount: { mountpoint: string };
   mounted: { root: FsNode } | null;
   node_ops: Record<string, (...args: any[]) => any>;

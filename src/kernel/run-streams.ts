@@ -5,6 +5,9 @@ import type { Output } from './output.ts';
 /** What the harness may add to a value and its displays: error, text, envelope. */
 const frameSlackBytes = 4 * 1024 * 1024;
 
+/** What a display counts for beside its data, so that empty ones are bounded too. */
+const displayBytes = 64;
+
 /** Bytes handed out in order. */
 class Source {
   #bytes: Uint8Array = new Uint8Array();
@@ -67,10 +70,21 @@ export class RunStreams {
       this.#result = frame;
       return;
     }
-    const { data, metadata } = json as { data: Record<string, string>; metadata: Record<string, unknown> };
-    const bytes = Object.values(data).reduce((sum, text) => sum + text.length, 0);
+    const { data, metadata } = json;
+    if (json.kind !== 'display' || !isRecord(data) || !isRecord(metadata)) {
+      throw new ChannelError('frame is neither a display nor a result');
+    }
+    let bytes = displayBytes + JSON.stringify(metadata).length;
+    for (const [type, text] of Object.entries(data)) {
+      if (typeof text !== 'string') throw new ChannelError('a display has data that is not text');
+      bytes += type.length + text.length;
+    }
     if (!this.#output.charge(bytes)) return;
     this.#output.flush();
-    post({ kind: 'display', id: this.#id, data, metadata });
+    post({ kind: 'display', id: this.#id, data: data as Record<string, string>, metadata });
   }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -39,8 +39,8 @@ export class SafePoint {
     module.HEAP8[module._Py_EMSCRIPTEN_SIGNAL_HANDLING] = 1;
   }
 
+  /** Clears no interrupt that has come already: that is for the thread that sends them, before it hands over a run. */
   begin(timeoutMs: number, cpuMs: number): void {
-    Atomics.store(this.#signals, signalWords.interrupt, 0);
     this.stopped = null;
     this.#repeatAt = 0;
     this.#startedAt = performance.now();

@@ -100,7 +100,8 @@ function crash(error: unknown): WorkerError {
 }
 
 function crashReason(error: unknown): string {
-  if (error instanceof RangeError) return 'Python overflowed the C stack: recursion too deep for it to catch';
+  if (error instanceof RangeError && /call stack/i.test(error.message))
+    return 'Python overflowed the C stack: recursion too deep for it to catch';
   if (error instanceof WebAssembly.RuntimeError) return `Python crashed: ${error.message}`;
   const status: unknown = (error as { status?: unknown } | null)?.status;
   if (typeof status === 'number') return `the code ended Python's process with status ${status}`;

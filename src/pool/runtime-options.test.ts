@@ -12,7 +12,7 @@ it('has the defaults that are promised, frozen', () => {
     pool: true,
     minWorkers: 3,
     maxWorkers: 3,
-    maxQueue: 9,
+    maxQueue: 100,
     spares: 0,
     healthCheckIntervalMs: 30_000,
     recycle: { maxRequests: 1000, maxHeapBytes: 512 * MiB },

@@ -2,7 +2,7 @@
  * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
  * none, and loses every permission before guest code runs.
  */
-import { decodeImage, verifyImage } from '../../image/format.ts';
+import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
@@ -40,10 +40,12 @@ function start(signals: Int32Array): void {
         read(assets.stdlibUrl),
         assets.imageUrl === null
           ? null
-          : read(assets.imageUrl).then(async (bytes) => {
-              await verifyImage(bytes);
-              return decodeImage(bytes, fingerprint);
-            }),
+          : read(assets.imageUrl)
+              .catch(unreadable)
+              .then(async (bytes) => {
+                await verifyImage(bytes);
+                return decodeImage(bytes, fingerprint);
+              }),
       ]);
       disguiseRealm();
       return { glue, wasm, stdlib, image };

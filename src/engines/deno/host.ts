@@ -77,7 +77,7 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
     write(chunks) {
       for (const chunk of chunks) child.stdin.write(chunk);
     },
-    close: () => child.kill('SIGKILL'),
+    close: () => kill(),
   });
   child.stdout.on('data', (chunk: Buffer) => port.receive(chunk));
   child.stderr.on('data', (chunk: Buffer) => {
@@ -88,14 +88,20 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
   child.on('error', (error) => resolve(`the worker's process could not be started: ${error.message}`));
   child.on('close', (code, signal) => {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
-    resolve(`the worker's process ended ${how}${lastLine(stderr)}`);
-    port.end();
+    const reason = `the worker's process ended ${how}${lastLine(stderr)}`;
+    resolve(reason);
+    port.end(new Error(reason));
   });
+  const kill = (): void => {
+    child.kill('SIGKILL');
+    // A process that it started could hold them open, and its end would not be told.
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
+  };
   return {
     port,
     pid: child.pid,
     exited,
-    kill: () => child.kill('SIGKILL'),
+    kill,
     hold(held) {
       const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
       for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);

@@ -50,6 +50,7 @@ function receive(message: HostMessage): void {
       return;
     case 'run':
       running = message.id;
+      Atomics.store(signals, signalWords.interrupt, 0);
       kernel.postMessage(
         message,
         (message.parts ?? []).map((part) => part.buffer as ArrayBuffer),

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 import { WorkerError } from '../../errors/errors.ts';
-import { decodeImage, verifyImage } from '../../image/format.ts';
+import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
 import type { Message } from '../../protocol/envelope.ts';
 import { signalWords, stopCode } from '../../protocol/signals.ts';
 import type { Port } from '../../rpc/port.ts';
@@ -37,11 +37,13 @@ export function createNodeEngine(options: EngineOptions): Engine {
     const loadImage = (path: string): Promise<Uint8Array> => {
       const loading =
         images.get(path) ??
-        readFile(path).then(async (file) => {
-          await verifyImage(file);
-          decodeImage(file, fingerprint);
-          return share(file);
-        });
+        readFile(path)
+          .catch(unreadable)
+          .then(async (file) => {
+            await verifyImage(file);
+            decodeImage(file, fingerprint);
+            return share(file);
+          });
       images.set(path, loading);
       loading.catch(() => images.delete(path));
       return loading;
@@ -104,8 +106,9 @@ function launch(data: ThreadData): Place {
   });
   thread.on('exit', (code) => {
     ended = true;
-    resolve(`the worker's thread ended with code ${code}${failure}`);
-    port.onClose?.();
+    const reason = `the worker's thread ended with code ${code}${failure}`;
+    resolve(reason);
+    port.onClose?.(new Error(reason));
   });
   return {
     port,
@@ -142,6 +145,7 @@ class ThreadPort implements Port {
     switch (message.kind) {
       case 'run':
         this.#running = message.id;
+        Atomics.store(this.#signals, signalWords.interrupt, 0);
         break;
       case 'interrupt':
         if (message.id === this.#running) {
