@@ -62,6 +62,8 @@ _collect = gc.collect
 
 _channel = Channel(-1, -1)
 _execution_count = 0
+# Nothing has run since `settle`: after a restore and after every rewind.
+_pristine_state = False
 # Kept until the next one: the rewind drops what it holds without a finalizer. Freeing a value that is nested
 # deeply would overflow the stack.
 _last_run: "_Run | None" = None
@@ -103,9 +105,23 @@ def rehearse(codes: list[str], times: int) -> None:
 
 
 def settle() -> None:
-    """Hides what there is from the garbage collector, so that a collection does not touch its pages."""
+    """Prepares what every first run would have to, and hides it all from the garbage collector: a collection then
+    does not touch its pages.
+    """
+    global _pristine_state
+    _renew()
+    _pristine_state = True
     gc.collect()
     gc.freeze()
+
+
+def _renew() -> None:
+    """Undoes what a former run may have done to what the next one is given."""
+    install_streams()
+    _invalidate_caches()
+    # A finder of the image has seen this folder as it was then, and files there may bear the same time.
+    _importers.pop(_getcwd(), None)
+    _forget_names()
 
 
 def execute() -> None:
@@ -175,15 +191,14 @@ class _Run:
         return fields, [encoded.json.encode("ascii"), *encoded.parts]
 
     def _prepare(self) -> None:
+        global _pristine_state
+        fresh, _pristine_state = _pristine_state, False
         header = self._header
         code: str = header["code"]
         filename = self._filename
-        install_streams()
+        if not fresh:
+            _renew()
         _reseed(header["seed"])
-        if self._keep:
-            _invalidate_caches()
-        # A finder of the image has seen this folder as it was then, and files there may bear the same time.
-        _importers.pop(_getcwd(), None)
         sys.argv = [filename, *header["argv"]]
         for name, value in header["env"].items():
             _environ[name] = value
@@ -300,6 +315,10 @@ def _reseed(seed: int | None) -> None:
     numpy_random = _modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(None if seed is None else seed % (1 << 32))
+
+
+def _forget_names() -> None:
+    """Names that tempfile and uuid derive from what they drew once."""
     tempfile._name_sequence = None  # type: ignore[attr-defined]
     uuid._node = None  # type: ignore[attr-defined]
     for name in ("_last_timestamp", "_last_timestamp_v6", "_last_timestamp_v7"):
