@@ -9,7 +9,7 @@ import struct
 import sys
 from pathlib import Path
 
-from pyodide.ffi import unregister_js_module
+from pyodide.ffi import JsProxy, unregister_js_module
 
 from vivarium import _harness
 
@@ -25,11 +25,21 @@ def _sleep(ms: float) -> None:
     _write(SLEEP_FD, _pack(ms))
 
 
-# Guest code gets no handle on JavaScript. This is depth: the boundary is the process around it.
-for _name in ("js", "pyodide_js"):
-    unregister_js_module(_name)
-    sys.modules.pop(_name, None)
+def _hide_javascript() -> None:
+    """Takes away every handle on JavaScript that Pyodide leaves about. Depth: the boundary is the process."""
+    for name in ("js", "pyodide_js"):
+        unregister_js_module(name)
+    sys.meta_path[:] = [each for each in sys.meta_path if not type(each).__module__.startswith("_pyodide")]
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, JsProxy):
+            del sys.modules[name]
+            continue
+        for attribute, value in list(vars(module).items()):
+            if isinstance(value, JsProxy):
+                delattr(module, attribute)
 
+
+_hide_javascript()
 _harness.boot(_sleep, CHANNEL_FD, CHANNEL_FD)
 _harness.rehearse([Path(__file__).with_name("_warm.py").read_text(), "1 + 1"], times=12)
 _harness.settle()

@@ -6,6 +6,7 @@ import { errors } from './errors.ts';
 import { files } from './files.ts';
 import { input } from './input.ts';
 import { isolation } from './isolation.ts';
+import { javascript } from './javascript.ts';
 import { limits } from './limits.ts';
 import { output } from './output.ts';
 import { record } from './record.ts';
@@ -47,6 +48,7 @@ export function contract(engine: string, make: MakeRuntime): void {
       limits,
       rewind,
       isolation,
+      javascript,
     ]) {
       describe(theme.name, () => theme(subject));
     }
