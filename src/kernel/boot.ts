@@ -56,7 +56,7 @@ export async function bootInterpreter(
   });
   limit.install(module.memory);
   if (image !== null) return restore(image, module, api, limit, prepareDevices, progress);
-  await finishBoot(api, null);
+  finishBoot(api, null);
   prepareDevices(module);
   const executeAddress = importExecute(module);
   progress('stdlib', 1, 1, 'Python started');
@@ -82,7 +82,7 @@ async function restore(
   clearDeadStack(module.HEAPU8, start, end);
   placePages(image, module.HEAPU8, { start, end, top });
   module.stackRestore(header.stackPointer);
-  await finishBoot(api, header.hiwire as HiwireState);
+  finishBoot(api, header.hiwire as HiwireState);
   prepareDevices(module);
   progress('image', header.heapBytes, header.heapBytes, 'image restored');
   return { module, api, executeAddress: header.executeAddress, python: header.python };

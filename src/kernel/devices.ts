@@ -56,6 +56,8 @@ export function installDevices(fs: FileSystem, handlers: DeviceHandlers): void {
       }),
     },
   ];
+  // They collect what is written until a newline comes, over all runs.
+  for (const terminal of ['/dev/tty', '/dev/tty1']) fs.unlink(terminal);
   devices.forEach(({ fd, path, flags, ops }, minor) => {
     const device = fs.makedev(major, minor);
     fs.registerDevice(device, ops);

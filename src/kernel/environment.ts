@@ -15,6 +15,11 @@ export function disguiseRealm(): void {
     'fetch',
     'XMLHttpRequest',
     'WebSocket',
+    'WebSocketStream',
+    'EventSource',
+    'BroadcastChannel',
+    // It would run code of a `data:` URL.
+    'Worker',
   ]) {
     remove(realm, name);
   }

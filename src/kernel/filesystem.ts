@@ -264,6 +264,8 @@ export class LayeredFiles {
       if (replaced !== undefined) this.#forget(replaced);
     };
     for (const ops of [dir.node, link.node, chrdev.node]) before(ops, 'setattr', (node) => this.#touch(node));
+    // Devices set their own times when they are read or written.
+    before(chrdev.stream, 'open', (stream: FsStream) => this.#touch(stream.node));
     before(file.node, 'setattr', (node, attributes) => {
       if (attributes.size === undefined) this.#touch(node);
       else {

@@ -65,6 +65,8 @@ export class Baseline {
     this.#module = module;
     this.#top = heapTop(module);
     this.#stackPointer = module.stackSave();
+    // As it is after each rewind, so that the first run finds what all find.
+    clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), this.#stackPointer);
     this.#kept = [
       [0, module._emscripten_stack_get_end()],
       [this.#stackPointer, this.#top],

@@ -88,7 +88,7 @@ export interface MemfsOps {
   dir: { node: Record<'mknod' | 'rename' | 'unlink' | 'rmdir' | 'symlink' | 'setattr', NodeOp> };
   file: { node: Record<'setattr', NodeOp>; stream: StreamOps };
   link: { node: Record<'setattr', NodeOp> };
-  chrdev: { node: Record<'setattr', NodeOp> };
+  chrdev: { node: Record<'setattr', NodeOp>; stream: Record<'open', NodeOp> };
 }
 
 export interface PyodideModule {
@@ -125,8 +125,6 @@ export interface PyodideModule {
 interface PyodideApi {
   config: Record<string, unknown>;
   runtimeEnv: Record<string, boolean>;
-  lockFilePromise: Promise<unknown>;
-  packageIndexReady: Promise<unknown>;
   sitePackages: string;
   pyVersionTuple: readonly [number, number, number];
   getExpectedKeys(): unknown[];
@@ -171,17 +169,6 @@ export const homeFolder = '/home/pyodide';
 /** Every restored kernel must allocate alike, so the inputs of the boot never vary: no clock, no host names. */
 const stdlibPath = '/lib/python314.zip';
 
-const emptyLock = {
-  info: {
-    abi_version: '2026_0',
-    arch: 'wasm32',
-    platform: 'emscripten_5_0_3',
-    python: '3.14.2',
-    version: '314.0.7',
-  },
-  packages: {},
-};
-
 /** Pyodide takes these for a module Web Worker: no Node or Deno branch of its glue is ever entered. */
 const webWorker = {
   IN_NODE: false,
@@ -214,7 +201,6 @@ export async function createModule(
       BUILD_ID: '',
       enableRunUntilComplete: false,
     },
-    lockFilePromise: Promise.resolve(emptyLock),
   } as unknown as PyodideApi;
   let module: any;
   const settings = {
@@ -263,10 +249,9 @@ export async function createModule(
 }
 
 /** Pyodide's second half of the boot: its JavaScript side learns of the interpreter in the heap. */
-export async function finishBoot(api: PyodideApi, hiwire: HiwireState | null): Promise<void> {
+export function finishBoot(api: PyodideApi, hiwire: HiwireState | null): void {
   if (hiwire === null) api.finalizeBootstrap();
   else api.finalizeBootstrap(hiwire, (name) => deserialize(api, name));
-  await api.packageIndexReady;
 }
 
 /**

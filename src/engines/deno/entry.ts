@@ -6,8 +6,7 @@ import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
-import type { InitMessage, WorkerMessage } from '../../protocol/messages.ts';
-import { parseHostMessage } from '../../protocol/parse.ts';
+import type { HostMessage, InitMessage, WorkerMessage } from '../../protocol/messages.ts';
 
 const post: (message: WorkerMessage, transfer: Transferable[]) => void =
   globalThis.postMessage.bind(globalThis);
@@ -43,8 +42,9 @@ function start(signals: Int32Array): void {
           : read(assets.imageUrl)
               .catch(unreadable)
               .then(async (bytes) => {
+                const decoded = decodeImage(bytes, fingerprint);
                 await verifyImage(bytes);
-                return decodeImage(bytes, fingerprint);
+                return decoded;
               }),
       ]);
       disguiseRealm();
@@ -56,7 +56,8 @@ function start(signals: Int32Array): void {
       collectGarbage?.();
     },
   });
-  globalThis.onmessage = (event: MessageEvent<unknown>) => serve(parseHostMessage(event.data));
+  // The supervisor has parsed it.
+  globalThis.onmessage = (event: MessageEvent<HostMessage>) => serve(event.data);
 }
 
 // The first message is the supervisor's own: the shared words.

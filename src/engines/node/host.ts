@@ -40,8 +40,8 @@ export function createNodeEngine(options: EngineOptions): Engine {
         readFile(path)
           .catch(unreadable)
           .then(async (file) => {
-            await verifyImage(file);
             decodeImage(file, fingerprint);
+            await verifyImage(file);
             return share(file);
           });
       images.set(path, loading);

@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import { type InitOptions, protocolVersion } from '../protocol/messages.ts';
+import { type MemoryPort, memoryPorts } from '../rpc/memory-port.ts';
+import { ChannelWorker, type Place } from './channel-worker.ts';
+import type { StartOptions } from './engine.ts';
+
+const init: InitOptions = {
+  mode: 'plain',
+  maxHeapBytes: 1,
+  warmingRuns: 0,
+  env: {},
+  assets: null,
+  fingerprint: { pyodide: '1', buildId: '2', kernelHash: '3', lockHash: '' },
+};
+const options: StartOptions = { id: 'w', init, bootTimeoutMs: 1000 };
+const limits = {
+  timeoutMs: 0,
+  cpuMs: 0,
+  memoryBytes: 1,
+  outputBytes: 1,
+  fileBytes: 1,
+  fileCount: 1,
+  valueBytes: 1,
+};
+const run = {
+  id: 'r',
+  code: '',
+  filename: '',
+  argv: [],
+  env: {},
+  stdin: '',
+  globals: '["d"]',
+  files: [],
+  after: 'rewind' as const,
+  seed: null,
+  limits,
+};
+const sink = { onOutput() {}, onDisplay() {}, onRewound() {} };
+
+interface Scene {
+  place: Place;
+  inside: MemoryPort;
+  held: boolean[];
+  kills(): number;
+  exit(reason: string): void;
+}
+
+/** A place whose end comes only with `exit`. `answer` is what the worker says to its `init`. */
+function scene(answer: (id: string) => unknown): Scene {
+  const [port, inside] = memoryPorts();
+  const { promise: exited, resolve: exit } = Promise.withResolvers<string>();
+  const held: boolean[] = [];
+  let kills = 0;
+  inside.onMessage = (message) => {
+    const { kind, id } = message as { kind: string; id: string };
+    if (kind === 'init') inside.sendRaw(answer(id));
+  };
+  const place: Place = {
+    port,
+    pid: 7,
+    kill: () => {
+      kills += 1;
+    },
+    hold: (now) => held.push(now),
+    exited,
+  };
+  return { place, inside, held, kills: () => kills, exit };
+}
+
+const ready = (id: string, version = protocolVersion): object => ({
+  kind: 'ready',
+  id,
+  version,
+  pyodide: '1',
+  python: '3.14.2',
+  heapBytes: 1,
+  bootMs: 2,
+});
+const wireError = { code: 'boot_failed', message: 'no', details: {}, stack: null, cause: null };
+
+describe('ChannelWorker', () => {
+  it.each<[string, (id: string) => unknown, string]>([
+    ['says so', (id) => ({ kind: 'error', id, error: wireError }), 'no'],
+    ['speaks another version', (id) => ready(id, protocolVersion + 1), 'protocol'],
+    ['says nonsense', () => 'nonsense', 'did not boot'],
+    ['answers another call', () => ready('other'), 'did not boot'],
+    [
+      'is lost',
+      () => ({ kind: 'error', id: null, error: { ...wireError, code: 'crashed' } }),
+      'did not boot',
+    ],
+  ])('fails a boot whose worker %s, once nothing is left of it', async (_name, answer, reason) => {
+    const { place, kills, exit } = scene(answer);
+    let settled = false;
+    const starting = ChannelWorker.start(place, init, options);
+    const outcome = expect(starting).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: expect.stringContaining(reason),
+    });
+    starting.catch(() => {
+      settled = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(kills()).toBeGreaterThan(0);
+    expect(settled).toBe(false);
+    exit('ended');
+    await outcome;
+  });
+
+  it('fails a boot whose place ends by itself, with the reason', async () => {
+    const { place, exit } = scene(() => ({ kind: 'progress' }));
+    exit('ended with code 7');
+    await expect(ChannelWorker.start(place, init, options)).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: expect.stringContaining('code 7'),
+    });
+  });
+
+  it('keeps the host alive while it boots, runs, rewinds, answers and ends, and not when idle', async () => {
+    const { place, inside, held, exit } = scene((id) => ready(id));
+    const { worker } = await ChannelWorker.start(place, init, options);
+    expect(held).toStrictEqual([false]);
+    const result = worker.run(run, sink);
+    expect(held).toStrictEqual([false, true]);
+    const said = {
+      status: 'ok',
+      stopped: null,
+      text: null,
+      value: null,
+      display: null,
+      error: null,
+      exitCode: null,
+      files: [],
+      executionCount: 1,
+      runMs: 1,
+      cpuMs: 1,
+      heapBytes: 1,
+      peakBytes: 1,
+      deltaBytes: 1,
+      truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
+    };
+    inside.sendRaw({ kind: 'result', id: 'r', ...said });
+    await result;
+    expect(held).toStrictEqual([false, true]);
+    const ping = worker.ping(1000).catch(() => {});
+    inside.sendRaw({ kind: 'rewound', id: 'r', rewindMs: 1, heapBytes: 1, dirty: null });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(held).toStrictEqual([false, true]);
+    inside.close();
+    await ping;
+    expect(held).toStrictEqual([false, true, false]);
+    worker.kill();
+    expect(held.at(-1)).toBe(true);
+    exit('gone');
+    expect(await worker.exited).toStrictEqual({ expected: true, reason: 'gone' });
+  });
+
+  it('ends its place when the worker breaks the protocol, and fails its run', async () => {
+    const { place, inside, kills, exit } = scene((id) => ready(id));
+    const { worker } = await ChannelWorker.start(place, init, options);
+    const result = worker.run(run, sink);
+    inside.sendRaw({ kind: 'rewound', id: 'r', rewindMs: 1, heapBytes: 1, dirty: null });
+    await expect(result).rejects.toMatchObject({ code: 'protocol' });
+    expect(kills()).toBeGreaterThan(0);
+    exit('gone');
+    expect((await worker.exited).expected).toBe(false);
+  });
+});

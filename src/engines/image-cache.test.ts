@@ -1,0 +1,110 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ImageCache } from './image-cache.ts';
+
+const fingerprint = { pyodide: '1', buildId: '2', kernelHash: '3', lockHash: '' };
+const image = Uint8Array.of(1, 2, 3);
+
+let dir: string;
+let cache: ImageCache;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'vivarium-cache-'));
+  cache = new ImageCache(dir);
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+describe('ImageCache', () => {
+  it('names files by all they have to fit', () => {
+    const paths = [
+      fingerprint,
+      ...(['pyodide', 'buildId', 'kernelHash', 'lockHash'] as const).map((key) => ({
+        ...fingerprint,
+        [key]: 'x',
+      })),
+    ].map((print) => cache.pathOf(print));
+    expect(new Set(paths).size).toBe(5);
+    expect(paths.filter((path) => path.includes('packages-')).length).toBe(1);
+  });
+
+  it('builds what is missing, once for all who ask, and never what is there', async () => {
+    let builds = 0;
+    const build = async (): Promise<Uint8Array> => {
+      builds += 1;
+      return image;
+    };
+    const paths = await Promise.all([1, 2, 3].map(() => cache.find(fingerprint, build)));
+    expect(new Set(paths).size).toBe(1);
+    expect(await cache.find(fingerprint, build)).toBe(paths[0]);
+    expect(await new ImageCache(dir).find(fingerprint, build)).toBe(paths[0]);
+    expect([builds, cache.built]).toStrictEqual([1, 1]);
+    expect(new Uint8Array(await readFile(paths[0] ?? ''))).toStrictEqual(image);
+    expect((await readdir(join(dir, 'images'))).length).toBe(1);
+  });
+
+  it('tells all who wait when a build fails, and tries again for the next', async () => {
+    const failing = (): Promise<never> => Promise.reject(new Error('no build'));
+    const waiting = [1, 2].map(() => cache.find(fingerprint, failing));
+    for (const one of waiting) await expect(one).rejects.toThrow('no build');
+    await expect(cache.find(fingerprint, async () => image)).resolves.toContain('stdlib-');
+    expect((await readdir(join(dir, 'images'))).length).toBe(1);
+  });
+
+  it('passes a build on when the first who asked gives up', async () => {
+    const first = new AbortController();
+    const order: string[] = [];
+    const build = (name: string, signal?: AbortSignal) => (): Promise<Uint8Array> => {
+      order.push(name);
+      if (signal === undefined) return Promise.resolve(image);
+      const { promise, reject } = Promise.withResolvers<Uint8Array>();
+      signal.addEventListener('abort', () => reject(signal.reason));
+      queueMicrotask(() => first.abort(new Error('enough')));
+      return promise;
+    };
+    const one = cache.find(fingerprint, build('one', first.signal), first.signal);
+    const two = cache.find(fingerprint, build('two'));
+    const three = cache.find(fingerprint, build('three'));
+    await expect(one).rejects.toThrow('enough');
+    expect(await two).toBe(await three);
+    expect(order.length).toBe(2);
+    expect(order[0]).toBe('one');
+  });
+
+  it('lets one who waits give up alone', async () => {
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>();
+    const building = cache.find(fingerprint, () => promise);
+    const impatient = new AbortController();
+    const waiting = cache.find(fingerprint, () => promise, impatient.signal);
+    impatient.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    resolve(image);
+    await expect(building).resolves.toContain('stdlib-');
+  });
+
+  it('removes a damaged image once, whatever it is', async () => {
+    const path = cache.pathOf(fingerprint);
+    await mkdir(join(path, 'deep'), { recursive: true });
+    const seen = cache.built;
+    await cache.discard(fingerprint, seen);
+    await cache.find(fingerprint, async () => image);
+    // Another worker has tried the old one, too.
+    await cache.discard(fingerprint, seen);
+    expect(new Uint8Array(await readFile(path))).toStrictEqual(image);
+    await cache.discard(fingerprint, cache.built);
+    await expect(readFile(path)).rejects.toThrow('ENOENT');
+  });
+
+  it('leaves nothing half written where there is no place', async () => {
+    await writeFile(join(dir, 'file'), '');
+    const nowhere = new ImageCache(join(dir, 'file'));
+    let built = false;
+    const build = async (): Promise<Uint8Array> => {
+      built = true;
+      return image;
+    };
+    await expect(nowhere.find(fingerprint, build)).rejects.toMatchObject({ code: 'ENOTDIR' });
+    // Not built for nothing.
+    expect(built).toBe(false);
+  });
+});
