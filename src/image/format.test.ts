@@ -23,10 +23,9 @@ const base: Omit<ImageHeader, 'pages'> = {
   heapBytes: 2 * wasmPageBytes,
   heapTop: wasmPageBytes,
   stackPointer: 3 * pageBytes,
-  tableLength: 7,
   executeAddress: 42,
   hiwire: { hiwireKeys: [null], immortalKeys: ['x'] },
-  libraries: [],
+  linked: { libraries: [], tableLength: 7, slots: [], freeSlots: [], offsets: [] },
 };
 
 function heapOf(...used: number[]): Uint8Array {
@@ -184,7 +183,13 @@ describe('what is no image', () => {
     ['a fraction', { ...base, executeAddress: 1.5, pages: [] }],
     ['no fingerprint', { ...base, fingerprint: null, pages: [] }],
     ['no reference table', { ...base, hiwire: null, pages: [] }],
-    ['no libraries', { ...base, libraries: {}, pages: [] }],
+    ['no libraries', { ...base, linked: {}, pages: [] }],
+    [
+      'a library without a place',
+      { ...base, linked: { ...base.linked, libraries: [{ path: 'a.so' }] }, pages: [] },
+    ],
+    ['a slot of no library', { ...base, linked: { ...base.linked, slots: [[1, 0, 'f']] }, pages: [] }],
+    ['a slot beyond the table', { ...base, linked: { ...base.linked, freeSlots: [7] }, pages: [] }],
     ['no pages', base],
     ['pages of another shape', { ...base, pages: [[1]] }],
     ['negative pages', { ...base, pages: [[-1, 1]] }],

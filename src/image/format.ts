@@ -31,13 +31,28 @@ export interface Fingerprint {
   lockHash: string;
 }
 
-/** A dynamic library of the image, in the order of loading. Empty until images hold packages. */
+/** A dynamic library of the image. */
 export interface ImageLibrary {
+  /** In Python's file system. */
   path: string;
-  handle: number;
+  /** Address of its record in the heap; null when nothing in the heap refers to it. */
+  handle: number | null;
+  /** Whether its symbols are for every library. */
   global: boolean;
   memoryBase: number;
   tableBase: number;
+  tableSize: number;
+}
+
+/** The dynamic libraries, in the order of loading, and what linking them made of table and offsets. */
+export interface LinkedLibraries {
+  libraries: ImageLibrary[];
+  tableLength: number;
+  /** Table slots outside the libraries' own: slot, index of the library (-1: the main module), name of the function. */
+  slots: [slot: number, library: number, name: string][];
+  freeSlots: number[];
+  /** Entries of the global offset table that aren't the main module's. */
+  offsets: [name: string, value: number][];
 }
 
 export interface ImageHeader {
@@ -48,12 +63,11 @@ export interface ImageHeader {
   /** End of the allocator's arena. */
   heapTop: number;
   stackPointer: number;
-  tableLength: number;
   /** Address of the harness's `execute`. */
   executeAddress: number;
   /** Pyodide's JS reference table, as `serializeHiwire` gives it. */
   hiwire: unknown;
-  libraries: ImageLibrary[];
+  linked: LinkedLibraries;
   /** Runs of pages: first page, count. */
   pages: [number, number][];
 }
@@ -219,16 +233,49 @@ function roundUp(bytes: number): number {
   return Math.ceil(bytes / pageBytes) * pageBytes;
 }
 
+function natural(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isLinked(value: unknown): value is LinkedLibraries {
+  const { libraries, tableLength, slots, freeSlots, offsets } = (value ?? {}) as Partial<LinkedLibraries>;
+  const is = Array.isArray;
+  return (
+    natural(tableLength) &&
+    is(libraries) &&
+    libraries.every(isLibrary) &&
+    is(slots) &&
+    slots.every(
+      (slot) =>
+        is(slot) &&
+        natural(slot[0]) &&
+        slot[0] < tableLength &&
+        Number.isSafeInteger(slot[1]) &&
+        slot[1] < libraries.length &&
+        typeof slot[2] === 'string',
+    ) &&
+    is(freeSlots) &&
+    freeSlots.every((slot) => natural(slot) && slot < tableLength) &&
+    is(offsets) &&
+    offsets.every((one) => is(one) && typeof one[0] === 'string' && Number.isSafeInteger(one[1]))
+  );
+}
+
+function isLibrary(value: unknown): value is ImageLibrary {
+  const library = (value ?? {}) as Partial<ImageLibrary>;
+  return (
+    typeof library.path === 'string' &&
+    (library.handle === null || natural(library.handle)) &&
+    typeof library.global === 'boolean' &&
+    natural(library.memoryBase) &&
+    natural(library.tableBase) &&
+    natural(library.tableSize)
+  );
+}
+
 function assertHeader(value: unknown): asserts value is ImageHeader {
   const header = value as Partial<ImageHeader> | null;
-  const numbers = [
-    header?.heapBytes,
-    header?.heapTop,
-    header?.stackPointer,
-    header?.tableLength,
-    header?.executeAddress,
-  ];
-  const natural = (entry: unknown): boolean => Number.isSafeInteger(entry) && (entry as number) >= 0;
+  const numbers = [header?.heapBytes, header?.heapTop, header?.stackPointer, header?.executeAddress];
   const right =
     typeof header === 'object' &&
     header !== null &&
@@ -238,7 +285,7 @@ function assertHeader(value: unknown): asserts value is ImageHeader {
     header.fingerprint !== null &&
     typeof header.hiwire === 'object' &&
     header.hiwire !== null &&
-    Array.isArray(header.libraries) &&
+    isLinked(header.linked) &&
     Array.isArray(header.pages) &&
     header.pages.every((run) => Array.isArray(run) && run.length === 2 && run.every(natural));
   if (!right) throw new ImageError('image header has the wrong shape');

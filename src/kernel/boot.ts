@@ -1,4 +1,5 @@
 import { type DecodedImage, encodeImage, type Fingerprint, ImageError, placePages } from '../image/format.ts';
+import { LibraryTracker } from './libraries.ts';
 import { clearDeadStack, heapTop, type MemoryLimit } from './memory.ts';
 import {
   createModule,
@@ -19,11 +20,21 @@ export interface KernelAssets {
   stdlib: Uint8Array;
   /** To restore from, its checksum verified, or null to boot plainly. */
   image: DecodedImage | null;
+  packages: PackageFiles;
+}
+
+/** Installed packages: the same when an image is built and when it is restored. */
+export interface PackageFiles {
+  /** By path under `site-packages`. */
+  files: ReadonlyMap<string, Uint8Array>;
+  /** Modules that are imported before an image is taken. */
+  imports: readonly string[];
 }
 
 export interface Interpreter {
   module: PyodideModule;
   api: PyodideApi;
+  libraries: LibraryTracker;
   /** Address of the harness's `execute`. */
   executeAddress: number;
   python: string;
@@ -41,7 +52,8 @@ export async function bootInterpreter(
   prepareDevices: (module: PyodideModule) => void,
   progress: BootProgress,
 ): Promise<Interpreter> {
-  const { image } = assets;
+  const { image, packages } = assets;
+  const libraries = new LibraryTracker();
   if (image === null) progress('stdlib', 0, 1, 'starting Python');
   else progress('image', 0, image.header.heapBytes, 'restoring the image');
   const { module, api } = await createModule({
@@ -50,47 +62,65 @@ export async function bootInterpreter(
     stdlib: assets.stdlib,
     env: { ...bootEnv },
     runMain: image === null,
-    prepareFiles: writeHarness,
-    wrapImports: (imports) => limit.wrapImports(imports),
+    prepareFiles: (module) => writePackages(module, packages.files),
+    wrapImports(imports) {
+      limit.wrapImports(imports);
+      libraries.watch(imports);
+    },
     print: () => {},
   });
   limit.install(module.memory);
-  if (image !== null) return restore(image, module, api, limit, prepareDevices, progress);
+  libraries.started(module);
+  if (image !== null) {
+    await restore(image, packages, { module, api, libraries, limit });
+    prepareDevices(module);
+    progress('image', image.header.heapBytes, image.header.heapBytes, 'image restored');
+    const { executeAddress, python } = image.header;
+    return { module, api, libraries, executeAddress, python };
+  }
   finishBoot(api, null);
   prepareDevices(module);
+  for (const name of packages.imports) importModule(module, name);
   const executeAddress = importExecute(module);
   progress('stdlib', 1, 1, 'Python started');
-  return { module, api, executeAddress, python: api.pyVersionTuple.join('.') };
+  return { module, api, libraries, executeAddress, python: api.pyVersionTuple.join('.') };
 }
 
-async function restore(
-  image: DecodedImage,
-  module: PyodideModule,
-  api: PyodideApi,
-  limit: MemoryLimit,
-  prepareDevices: (module: PyodideModule) => void,
-  progress: BootProgress,
-): Promise<Interpreter> {
+interface Unstarted {
+  module: PyodideModule;
+  api: PyodideApi;
+  libraries: LibraryTracker;
+  limit: MemoryLimit;
+}
+
+async function restore(image: DecodedImage, packages: PackageFiles, into: Unstarted): Promise<void> {
   const { header } = image;
-  if (header.libraries.length > 0)
-    throw new ImageError('image has dynamic libraries, which this build cannot load');
-  if (header.tableLength !== module.wasmTable.length) throw new ImageError('image has another table layout');
+  const { module, api, libraries, limit } = into;
+  if (header.linked.tableLength < module.wasmTable.length)
+    throw new ImageError('image has another table layout');
+  const compiled = await Promise.all(
+    header.linked.libraries.map(({ path }) => {
+      const bytes = packages.files.get(path.slice(sitePackages.length + 1));
+      if (bytes === undefined) throw new ImageError(`image needs the dynamic library ${path}`);
+      return WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+    }),
+  );
   const top = heapTop(module);
   limit.growTo(module.memory, header.heapBytes);
+  libraries.replay(module, header.linked, compiled);
   const start = module._emscripten_stack_get_end();
   const end = Math.min(module.stackSave(), header.stackPointer);
   clearDeadStack(module.HEAPU8, start, end);
-  placePages(image, module.HEAPU8, { start, end, top });
+  // The libraries' data segments lie above what the main module has taken.
+  const known = header.linked.libraries.length > 0 ? module.HEAPU8.length : top;
+  placePages(image, module.HEAPU8, { start, end, top: known });
   module.stackRestore(header.stackPointer);
   finishBoot(api, header.hiwire as HiwireState);
-  prepareDevices(module);
-  progress('image', header.heapBytes, header.heapBytes, 'image restored');
-  return { module, api, executeAddress: header.executeAddress, python: header.python };
 }
 
 /** Freezes a booted interpreter that has run no guest code. */
 export function freezeInterpreter(
-  { module, api, executeAddress, python }: Interpreter,
+  { module, api, libraries, executeAddress, python }: Interpreter,
   fingerprint: Fingerprint,
 ): Promise<Uint8Array<ArrayBuffer>> {
   clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), module.stackSave());
@@ -100,33 +130,37 @@ export function freezeInterpreter(
     heapBytes: module.HEAPU8.length,
     heapTop: heapTop(module),
     stackPointer: module.stackSave(),
-    tableLength: module.wasmTable.length,
     executeAddress,
     hiwire: serializeHiwire(module, api),
-    libraries: [],
+    linked: libraries.record(module),
   };
   return encodeImage(header, module.HEAPU8);
 }
 
-function writeHarness(module: PyodideModule): void {
+function writePackages(module: PyodideModule, files: ReadonlyMap<string, Uint8Array>): void {
   const encoder = new TextEncoder();
-  for (const [path, text] of Object.entries(pythonFiles)) {
-    const full = `${sitePackages}/vivarium/${path}`;
+  const write = (path: string, bytes: Uint8Array): void => {
+    const full = `${sitePackages}/${path}`;
     module.FS.mkdirTree(full.slice(0, full.lastIndexOf('/')));
-    module.FS.writeFile(full, encoder.encode(text), { canOwn: true });
-  }
+    module.FS.writeFile(full, bytes, { canOwn: true });
+  };
+  for (const [path, text] of Object.entries(pythonFiles)) write(`vivarium/${path}`, encoder.encode(text));
+  for (const [path, bytes] of files) write(path, bytes);
 }
 
 /** Importing `vivarium._kernel` boots the harness; the reference to its `execute` is kept for good. */
 function importExecute(module: PyodideModule): number {
-  const kernel = withCString(module, 'vivarium._kernel', (name) => module._PyImport_ImportModule(name));
-  if (kernel === 0) {
-    module._PyErr_Print();
-    throw new Error('the Python harness could not be imported');
-  }
+  const kernel = importModule(module, 'vivarium._kernel');
   const execute = withCString(module, 'execute', (name) => module._PyObject_GetAttrString(kernel, name));
   if (execute === 0) throw new Error('the Python harness has no execute');
   return execute;
+}
+
+function importModule(module: PyodideModule, name: string): number {
+  const imported = withCString(module, name, (text) => module._PyImport_ImportModule(text));
+  if (imported !== 0) return imported;
+  module._PyErr_Print();
+  throw new Error(`the module ${name} could not be imported`);
 }
 
 function withCString<T>(module: PyodideModule, text: string, use: (pointer: number) => T): T {

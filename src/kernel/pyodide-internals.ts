@@ -91,6 +91,15 @@ export interface MemfsOps {
   chrdev: { node: Record<'setattr', NodeOp>; stream: Record<'open', NodeOp> };
 }
 
+export interface LoadedLibrary {
+  name: string;
+  global: boolean;
+  exports: Record<string, unknown> | 'loading' | undefined;
+}
+
+/** A function of WebAssembly, or one in JavaScript that stands for one. */
+export type WasmFunction = ((...args: unknown[]) => unknown) & { sig?: string; stub?: boolean };
+
 export interface PyodideModule {
   FS: FileSystem;
   ENV: Record<string, string>;
@@ -99,7 +108,24 @@ export interface PyodideModule {
   HEAP8: Int8Array;
   memory: WebAssembly.Memory;
   wasmTable: WebAssembly.Table;
-  LDSO: { loadedLibsByHandle: Record<number, unknown>; loadedLibsByName: Record<string, unknown> };
+  LDSO: {
+    loadedLibsByHandle: Record<number, LoadedLibrary>;
+    loadedLibsByName: Record<string, LoadedLibrary>;
+  };
+  /** The global offset table: a WebAssembly global for each symbol that a library refers to by address. */
+  GOT: Record<string, { value: number }>;
+  GOTHandler: ProxyHandler<Set<string>>;
+  freeTableIndexes: number[];
+  addFunction(fn: WasmFunction, signature?: string): number;
+  updateTableMap(first: number, count: number): void;
+  getDylinkMetadata(wasm: WebAssembly.Module): {
+    tableSize: number;
+    neededDynlibs: string[];
+    weakImports: Set<string>;
+  };
+  relocateExports(exports: WebAssembly.Exports, memoryBase: number): Record<string, unknown>;
+  newDSO(path: string, handle: number | null, exports: Record<string, unknown>): LoadedLibrary;
+  mergeLibSymbols(exports: Record<string, unknown>, path: string): void;
   /** Read, then zeroed, at the interpreter's safe points when signal handling is on. 2 is SIGINT. */
   Py_EmscriptenSignalBuffer: { 0: number } | undefined;
   stackSave(): number;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { decodeImage, type Fingerprint } from '../../src/image/format.ts';
+import type { PackageFiles } from '../../src/kernel/boot.ts';
 import { disguiseRealm } from '../../src/kernel/environment.ts';
 import { Kernel } from '../../src/kernel/kernel.ts';
 import { heapTop } from '../../src/kernel/memory.ts';
@@ -17,6 +18,7 @@ export interface KernelScript {
   /** Freeze an image after the boot. */
   freeze?: boolean;
   maxHeapBytes?: number;
+  packages?: PackageFiles;
   runs: RunMessage[];
 }
 
@@ -70,6 +72,7 @@ const kernel = await Kernel.boot(
     wasm: data.wasm,
     stdlib: data.stdlib,
     image: data.image === undefined ? null : decodeImage(data.image, fingerprint),
+    packages: data.packages ?? { files: new Map(), imports: [] },
   },
   {
     signals: new Int32Array(new SharedArrayBuffer(signalWords.length * 4)),

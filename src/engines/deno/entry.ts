@@ -48,7 +48,7 @@ function start(signals: Int32Array): void {
               }),
       ]);
       disguiseRealm();
-      return { glue, wasm, stdlib, image };
+      return { glue, wasm, stdlib, image, packages: { files: new Map(), imports: [] } };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });

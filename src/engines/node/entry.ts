@@ -28,6 +28,7 @@ const serve = serveKernel({
       wasm: wasm as WebAssembly.Module,
       stdlib,
       image: image === null ? null : decodeImage(image, fingerprint),
+      packages: { files: new Map(), imports: [] },
     };
   },
   lockDown() {},
