@@ -103,7 +103,7 @@ export async function latency(bench: Bench): Promise<void> {
       product,
       'ms',
       await samples(each, async () => {
-        await pause(15);
+        await pause(5);
         return await cleanRun(runtime);
       }),
     );
@@ -117,7 +117,7 @@ export async function latency(bench: Bench): Promise<void> {
       names.fork,
       'ms',
       await samples(each, async () => {
-        await pause(15);
+        await pause(5);
         return await peerRun(python.fork);
       }),
     );

@@ -33,6 +33,7 @@ export type {
   RuntimeEvent,
   RuntimeStats,
   RuntimeStatus,
+  SomeLimits,
   TypedArray,
   Value,
   WorkerHealth,

@@ -13,6 +13,7 @@ import type { Diagnosis, Runtime } from './runtime.ts';
 
 export type { DiagnoseOptions } from './engines/diagnose.ts';
 export type { Logger, RecycleOptions, RuntimeOptions } from './pool/runtime-options.ts';
+export type { Diagnosis } from './runtime.ts';
 
 const shared = new SharedRuntimes();
 

@@ -168,7 +168,10 @@ export type Isolation = 'rewind' | 'process' | 'none';
 
 /** Limits of one run. The runtime's `maxLimits` bound what a run may ask for. */
 export interface RunLimits {
-  /** Wall time of the run in Python; booting and queueing are not charged. Default 60 000. */
+  /**
+   * Wall time of the run in Python; booting and queueing are not charged. Default 60 000. `Infinity`, no limit, is
+   * allowed unless the runtime's `maxLimits.timeoutMs` says otherwise.
+   */
   timeoutMs: number;
   /** Processor time of the run. Default: no limit but `timeoutMs`. */
   cpuMs: number;
@@ -184,30 +187,34 @@ export interface RunLimits {
   valueBytes: number;
 }
 
-export interface RunOptions extends Partial<RunLimits> {
+/** Some limits; one that is undefined counts as not given. */
+export type SomeLimits = { [Name in keyof RunLimits]?: RunLimits[Name] | undefined };
+
+/** What is undefined counts as not given. */
+export interface RunOptions extends SomeLimits {
   /** Shown in tracebacks. Default `<run>`. */
-  filename?: string;
-  /** Names for the code: JSON values, bigints, dates, maps, sets, typed arrays. */
-  globals?: Record<string, Value>;
+  filename?: string | undefined;
+  /** Names for the code, each a `Value`: JSON values, bigints, dates, maps, sets, typed arrays. Else a `TypeError`. */
+  globals?: Readonly<Record<string, unknown>> | undefined;
   /** Written under the working folder before the run: path → bytes or text or a stream of bytes. */
-  files?: Record<string, Uint8Array | string | AsyncIterable<Uint8Array>>;
+  files?: Readonly<Record<string, Uint8Array | string | AsyncIterable<Uint8Array>>> | undefined;
   /** `sys.argv[1:]`. */
-  argv?: readonly string[];
+  argv?: readonly string[] | undefined;
   /** Added to the runtime's environment for Python. The host's environment is never passed on. */
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>> | undefined;
   /** What `input()` and `sys.stdin` read; then `EOFError`. Default: empty. */
-  stdin?: string | readonly string[];
+  stdin?: string | readonly string[] | undefined;
   /** Default: the runtime's. */
-  isolation?: Isolation;
+  isolation?: Isolation | undefined;
   /** Seeds `random` (and `numpy.random` when it is imported) instead of fresh entropy. */
-  seed?: number;
+  seed?: number | undefined;
   /** Interrupts the run: the execution's status is `interrupted`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** An exception of a callback interrupts the run, which then rejects with it. */
-  onStdout?: (text: string, data: Uint8Array) => void;
-  onStderr?: (text: string, data: Uint8Array) => void;
-  onDisplay?: (result: RichResult) => void;
-  onProgress?: (progress: Progress) => void;
+  onStdout?: ((text: string, data: Uint8Array) => void) | undefined;
+  onStderr?: ((text: string, data: Uint8Array) => void) | undefined;
+  onDisplay?: ((result: RichResult) => void) | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 export interface Progress {
@@ -241,11 +248,14 @@ export type RestartReason =
   | 'boot_failed';
 export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation';
 
-/** What the pool tells, as it happens. `ms` of a restart or a recycling: how long the worker had lived. */
+/**
+ * What the pool tells, as it happens. `ms` of a restart or a recycling: how long the worker had lived; `error` of a
+ * restart: what was wrong with it.
+ */
 export type RuntimeEvent =
   | { type: 'status'; status: RuntimeStatus; previous: RuntimeStatus }
   | { type: 'worker:start'; worker: string; pid?: number; bootMs: number }
-  | { type: 'worker:restart'; worker: string; pid?: number; reason: RestartReason; ms: number }
+  | { type: 'worker:restart'; worker: string; pid?: number; reason: RestartReason; ms: number; error?: Error }
   | { type: 'worker:recycle'; worker: string; pid?: number; reason: RecycleReason; ms: number }
   | { type: 'worker:exit'; worker: string; pid?: number; expected: boolean }
   | { type: 'worker:boot_failed'; error: Error; attempt: number; retryInMs: number }
@@ -310,10 +320,16 @@ export interface Runtime extends AsyncDisposable {
   drain(): Promise<void>;
   /** Pings every worker and replaces those that don't answer. */
   healthCheckAll(): Promise<WorkerHealth[]>;
-  /** Listens to `RuntimeEvent`s; returns the function that stops listening. */
+  /**
+   * Listens to `RuntimeEvent`s until `closed` has been told; returns the function that stops listening before. What a
+   * listener throws goes to the runtime's logger and stops nothing.
+   */
   subscribe(listener: (event: RuntimeEvent) => void): () => void;
-  /** Ends every worker. Runs under way get `graceMs` (default 5000); queued ones reject with `closed`. Idempotent. */
-  close(options?: { graceMs?: number }): Promise<void>;
+  /**
+   * Ends every worker. Runs under way get `graceMs` (default 5000). Queued ones reject with `closed`; nobody has to
+   * await them: such a rejection is never an unhandled one. Idempotent.
+   */
+  close(options?: { graceMs?: number | undefined }): Promise<void>;
 }
 
 /** One thing that a runtime needs on its machine, and whether it is there. */

@@ -102,3 +102,17 @@ def test_deepest_line_of_the_run(run):
     assert error["frames"][-1]["file"].endswith("decoder.py")
     if sys.version_info >= (3, 12):
         assert error["frames"][-1]["source"]
+
+
+def test_a_class_cannot_pass_for_a_builtin(run):
+    def name_of(code):
+        return run(code).reply.error["name"]
+
+    for base in ("Exception", "MemoryError"):
+        assert name_of(f"class MemoryError({base}): pass\nraise MemoryError") == "__main__.MemoryError"
+    patched = "import builtins\nclass EOFError(Exception): pass\nbuiltins.EOFError = EOFError\nraise EOFError"
+    assert name_of(patched) == "__main__.EOFError"
+    assert name_of("class MemoryError(Exception): __module__ = 5\nraise MemoryError") == "?.MemoryError"
+    assert name_of("class Mine(Exception): pass\nraise Mine") == "Mine"
+    assert name_of("raise MemoryError") == "MemoryError"
+    assert name_of("raise OSError(2, 'x')") == "FileNotFoundError"

@@ -105,8 +105,9 @@ def rehearse(codes: list[str], times: int) -> None:
 
 
 def settle() -> None:
-    """Prepares what every first run would have to, and hides it all from the garbage collector: a collection then
-    does not touch its pages.
+    """Prepares what every first run would have to, and hides it all from the garbage collector.
+
+    A collection then doesn't touch its pages.
     """
     global _pristine_state
     _renew()

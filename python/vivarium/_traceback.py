@@ -7,7 +7,7 @@ from traceback import TracebackException
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple, TypedDict
 
-from ._pristine import pristine as __builtins__  # noqa: F401
+from ._pristine import pristine as __builtins__
 from ._repr import type_name
 
 MESSAGE_LIMIT = 10_000
@@ -19,6 +19,8 @@ _MAX_LINES = 4_000
 _HIDDEN = (dirname(__file__) + "/", "<frozen importlib")
 _PYODIDE = ("/pyodide/", "/_pyodide/")
 _getline = linecache.getline
+# Past metaclasses, which are the run's own code.
+_namespace = type.__dict__["__dict__"].__get__
 
 
 class WireFrame(TypedDict):
@@ -60,7 +62,7 @@ def describe(error: BaseException, filename: str, code: CodeType | None, corouti
     frames = [_frame(entry) for entry in _edges(entries)]
     line, column = _place(error, frames, filename)
     return {
-        "name": type_name(type(error)),
+        "name": error_name(type(error)),
         "value": value,
         "traceback": _lines(error),
         "frames": frames,
@@ -71,9 +73,18 @@ def describe(error: BaseException, filename: str, code: CodeType | None, corouti
 
 def describe_briefly(error: BaseException, value: str = "") -> WireError:
     """For an error that resists description, with none of its own code run."""
-    name = type_name(type(error))
+    name = error_name(type(error))
     last = f"{name}: {value}" if value else name
     return {"name": name, "value": value, "traceback": [last], "frames": [], "line": None, "column": None}
+
+
+def error_name(kind: type) -> str:
+    """Qualified if it would pass for a builtin's: the host takes a `MemoryError` for one."""
+    name = type_name(kind)
+    module = _namespace(kind).get("__module__", "builtins")
+    if module == "builtins" or name not in __builtins__:
+        return name
+    return f"{module if type(module) is str else '?'}.{name}"
 
 
 def message_of(error: BaseException) -> str:

@@ -11,7 +11,7 @@ export function reportDiagnoses(diagnoses: readonly Diagnosis[], stdout: Writabl
   } else {
     const width = Math.max(...diagnoses.map(({ name }) => name.length));
     for (const { name, ok, detail, fix } of diagnoses) {
-      const mark = ok ? paint('green', 'ok     ') : paint('red', 'missing');
+      const mark = ok ? paint('green', 'ok     ', stdout) : paint('red', 'missing', stdout);
       stdout.write(`${mark}  ${name.padEnd(width)}  ${detail}\n`);
       if (!ok && fix !== undefined) stdout.write(`         ${' '.repeat(width)}  mend it: ${fix}\n`);
     }
@@ -19,6 +19,7 @@ export function reportDiagnoses(diagnoses: readonly Diagnosis[], stdout: Writabl
   return healthy ? exitCodes.ok : exitCodes.failed;
 }
 
-function paint(style: 'green' | 'red', text: string): string {
-  return styleText(style, text, { stream: process.stdout });
+/** Plain where there is no terminal, or `NO_COLOR` is set. */
+function paint(style: 'green' | 'red', text: string, stream: Writable): string {
+  return styleText(style, text, { stream });
 }

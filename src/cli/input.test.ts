@@ -13,6 +13,7 @@ beforeAll(() => {
   writeFileSync(at('good.py'), 'print("é")');
   writeFileSync(at('latin.py'), Buffer.from([0x70, 0xe9]));
   writeFileSync(at('a=b.csv'), '1');
+  writeFileSync(at('C:\\data\\x.csv'), '1');
   mkdirSync(at('folder'));
 });
 
@@ -32,7 +33,16 @@ test('inputs have their base name or one of their own', async () => {
   expect(Object.keys(await readInputs(inputs))).toEqual(['good.py', 'lib/x.py', 'a=b.csv']);
 });
 
-test.each(['../x', '/x', '', 'a/../../x', 'x/', '..'])('refuses the name %j', (name) => {
+test.skipIf(process.platform === 'win32')('takes paths and names as Windows writes them', () => {
+  const path = at('C:\\data\\x.csv');
+  const inputs = parseInputs([path, `${path}=in\\y.csv`]);
+  expect(inputs).toEqual([
+    { path, name: 'x.csv' },
+    { path, name: 'in/y.csv' },
+  ]);
+});
+
+test.each(['../x', '/x', '', 'a/../../x', 'x/', '..', '..\\x'])('refuses the name %j', (name) => {
   expect(() => parseInputs([`${at('good.py')}=${name}`])).toThrow('not a name below');
 });
 
@@ -50,7 +60,9 @@ test('stdin is read to its end, as text, up to a limit', async () => {
   );
   await expect(readStdin(Readable.from([Buffer.from([0xff])]))).rejects.toThrow('not UTF-8');
   const chunk = Buffer.alloc(2 ** 24);
-  await expect(readStdin(Readable.from([chunk, chunk, chunk, chunk, chunk]))).rejects.toThrow('larger than');
+  await expect(readStdin(Readable.from([chunk, chunk, chunk, chunk, chunk]))).rejects.toThrow(
+    'stdin is larger than 31 MiB',
+  );
 });
 
 test('knows programs that may read stdin', () => {

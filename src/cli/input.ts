@@ -1,8 +1,9 @@
 import { fstatSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, posix } from 'node:path';
+import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
+import { protocolLimits } from '../protocol/limits.ts';
 import { usage } from './values.ts';
 
 /** A file to copy in: where it lies, and its name under the working folder. */
@@ -11,7 +12,8 @@ export interface InputFile {
   name: string;
 }
 
-const maxStdinBytes = 64 * 2 ** 20;
+/** Half of a text's limit is what the message of a run holds of all its texts; the last mebibyte is the program's. */
+const maxStdinMebibytes = protocolLimits.maxTextChars / 2 ** 21 - 1;
 
 /** The program's text. One line says what is wrong with a path that is no program. */
 export function readProgram(path: string): string {
@@ -29,7 +31,7 @@ export function parseInputs(values: readonly string[]): InputFile[] {
     const split = at > 0 && statSync(value, { throwIfNoEntry: false }) === undefined;
     const path = split ? value.slice(0, at) : value;
     checkFile(path);
-    return { path, name: split ? checkName(value.slice(at + 1)) : basename(path) };
+    return { path, name: split ? checkName(value.slice(at + 1)) : posix.basename(withSlashes(path)) };
   });
   const names = new Set<string>();
   for (const { name } of inputs) {
@@ -66,13 +68,14 @@ export function mentionsStdin(code: string): boolean {
   return /\b(?:input|stdin|fileinput)\b|\bopen\s*\(\s*0\b/.test(code);
 }
 
-/** All of stdin as text, 64 MiB at most. */
+/** All of stdin as text. */
 export async function readStdin(stream: Readable): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {
     size += chunk.length;
-    if (size > maxStdinBytes) throw usage('stdin is larger than 64 MiB: pass it with --file');
+    if (size > maxStdinMebibytes * 2 ** 20)
+      throw usage(`stdin is larger than ${maxStdinMebibytes} MiB: pass it with --file`);
     chunks.push(chunk);
   }
   return decode(Buffer.concat(chunks), 'stdin');
@@ -85,11 +88,16 @@ function checkFile(path: string): void {
 
 /** Names come back as paths below a folder, so they go in as such too. */
 function checkName(name: string): string {
-  const normal = posix.normalize(name);
+  const normal = posix.normalize(withSlashes(name));
   if (name === '' || normal.startsWith('..') || posix.isAbsolute(normal) || normal.endsWith('/')) {
     throw usage(`not a name below the working folder: ${name}`);
   }
   return normal;
+}
+
+/** Windows' way is understood anywhere: a run's files can't have a backslash in their names. */
+function withSlashes(path: string): string {
+  return path.replaceAll('\\', '/');
 }
 
 function decode(bytes: Uint8Array, name: string): string {

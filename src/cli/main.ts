@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { VivariumError } from '../errors/errors.ts';
-import { exitCodes, say } from './report.ts';
+import { exitCodes, isClosedPipe, say } from './report.ts';
 import type { RunRequest } from './run.ts';
 import { parseDuration, parseSize } from './values.ts';
 
@@ -10,7 +10,7 @@ The program sees the files passed by --file, and nothing else of this machine. I
 files come back into the current folder, where nothing that differs is replaced and nothing hidden is written, or into
 the folder named by --out, where files are replaced.
 
-A file on stdin is the program's stdin; a pipe is read to its end first when the program mentions stdin or input.
+A file or a pipe on stdin is the program's stdin. It is read to its end first, when the program mentions stdin or input.
 
 Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 124 timeout, 130 Ctrl-C, 137 out of memory.`;
 
@@ -22,11 +22,18 @@ type RunFlags = Omit<RunRequest, 'file' | 'env'> & { c?: string; file?: string[]
 export async function main(args: readonly string[]): Promise<void> {
   // Loaded while commander parses; if it fails, the command's own import tells.
   if (args[0] === 'run') import('./run-host.ts').catch(() => undefined);
-  // Nobody is left to be told that nobody reads.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  let lost: Error | undefined;
+  process.stdout.on('error', (error) => {
+    if (!isClosedPipe(error)) lost ??= error;
+  });
+  process.stderr.on('error', () => undefined);
   const code = await dispatch(args);
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-  process.exit(code);
+  await flushed(process.stdout);
+  // A write that fails is told a moment later.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (lost) say(process.stderr, `cannot write to stdout: ${lost.message}`);
+  await flushed(process.stderr);
+  process.exit(lost ? code || exitCodes.failed : code);
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {

@@ -10,8 +10,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { writeOutputs } from './output.ts';
+
+const disk = vi.hoisted(() => ({ full: false }));
+vi.mock('node:fs', async (importOriginal) => {
+  const fs = await importOriginal<typeof import('node:fs')>();
+  const write: typeof fs.writeFileSync = (file, data, options) => {
+    fs.writeFileSync(file, disk.full ? '' : data, options);
+    if (disk.full) throw new Error('ENOSPC: no space left on device');
+  };
+  return { ...fs, writeFileSync: write };
+});
 
 let folder = '';
 let outside = '';
@@ -23,7 +33,10 @@ beforeEach(() => {
   mkdirSync(outside);
 });
 
-afterEach(() => rmSync(join(folder, '..'), { recursive: true }));
+afterEach(() => {
+  disk.full = false;
+  rmSync(join(folder, '..'), { recursive: true });
+});
 
 function write(
   path: string,
@@ -89,4 +102,14 @@ test('follows no link out of the folder', () => {
 test('a folder in the way is an answer, not an exception', () => {
   mkdirSync(join(folder, 'x'), { recursive: true });
   expect(write('x', { replace: true })).toMatchObject({ kind: 'refused' });
+});
+
+test('leaves nothing of a file that a full disk has no room for, and the old one as it was', () => {
+  const target = existing('x.txt');
+  disk.full = true;
+  const reason = expect.stringContaining('ENOSPC');
+  expect(write('new.txt')).toMatchObject({ kind: 'refused', reason });
+  expect(write('x.txt', { replace: true })).toMatchObject({ kind: 'refused', reason });
+  expect(readdirSync(folder)).toEqual(['x.txt']);
+  expect(readFileSync(target, 'utf8')).toBe('old');
 });

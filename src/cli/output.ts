@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { OutputFile } from '../runtime.ts';
 
@@ -53,7 +63,7 @@ function writeOutput(file: OutputFile, rules: OutputRules): Outcome {
   const target = join(folder, names.at(-1) ?? '');
   const stat = lstatSync(target, { throwIfNoEntry: false });
   if (stat === undefined) {
-    writeFileSync(target, file.bytes, { flag: 'wx' });
+    create(target, file.bytes);
     return { kind: 'wrote', file, target };
   }
   if (stat.isDirectory()) return refused(`${target} is a folder`);
@@ -65,6 +75,17 @@ function writeOutput(file: OutputFile, rules: OutputRules): Outcome {
   }
   replace(target, file.bytes);
   return { kind: 'wrote', file, target };
+}
+
+/** Takes the name first, so that nothing that came there meanwhile is replaced, and gives it back if writing fails. */
+function create(target: string, bytes: Uint8Array): void {
+  closeSync(openSync(target, 'wx'));
+  try {
+    replace(target, bytes);
+  } catch (error) {
+    rmSync(target, { force: true });
+    throw error;
+  }
 }
 
 /** By renaming: whole or not at all, and a link is replaced, never followed. */

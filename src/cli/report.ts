@@ -17,6 +17,11 @@ export function say(stderr: Writable, message: string): void {
   stderr.write(`vivarium: ${message}\n`);
 }
 
+/** Whether a write failed because the reader has gone (`| head`), which is no fault. */
+export function isClosedPipe(error: NodeJS.ErrnoException): boolean {
+  return ['EPIPE', 'ECONNRESET', 'EOF'].includes(error.code ?? '');
+}
+
 /** What a run's end means: the exit code, and what stderr shows after the program's own output. */
 export function explain(
   execution: Execution,

@@ -34,9 +34,9 @@ async function createSingle(request: RunRequest): Promise<Runtime> {
       spares: 0,
       healthCheckIntervalMs: 0,
       image,
-      ...(engine && { engine }),
-      ...(isolation && { isolation }),
-      limits: { ...(timeout && { timeoutMs: timeout }), ...(memory && { memoryBytes: memory }) },
+      engine,
+      isolation,
+      limits: { timeoutMs: timeout, memoryBytes: memory },
     });
   } catch (error) {
     // Options come from flags and environment variables, so they are the caller's.

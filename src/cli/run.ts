@@ -2,10 +2,10 @@ import { realpathSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import type { Execution, Isolation, RunOptions, Runtime } from '../runtime.ts';
 import { mentionsStdin, parseInputs, readInputs, readProgram, readStdin, type StdinKind } from './input.ts';
-import { executionToJson } from './json.ts';
+import { documentOf } from './json.ts';
 import { type Outcome, writeOutputs } from './output.ts';
 import type { ProgressBar, Screen } from './progress.ts';
-import { exitCodes, explain, say } from './report.ts';
+import { exitCodes, explain, isClosedPipe, say } from './report.ts';
 import { formatBytes, parseEnv, usage } from './values.ts';
 
 /** What was asked for on the command line. */
@@ -55,8 +55,8 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
     if (!running || abort.signal.aborted) ended.resolve(exitCodes.interrupted);
     abort.abort();
   });
-  // A reader that has seen enough (`| head`) ends the run; nobody is there to be told.
-  host.stdout.on('error', () => ended.resolve(exitCodes.ok));
+  // Output that goes nowhere ends the run: quietly when its reader has seen enough (`| head`).
+  host.stdout.on('error', (error) => ended.resolve(isClosedPipe(error) ? exitCodes.ok : exitCodes.failed));
 
   // Not warmed: that would make the worker practise before its only run.
   const runtime = await host.createRuntime(request);
@@ -129,7 +129,7 @@ function programName({ program }: RunRequest): string {
 
 function report(execution: Execution, outcomes: readonly Outcome[], request: RunRequest, host: Host): number {
   if (request.json) {
-    host.stdout.write(`${JSON.stringify(executionToJson(execution, outcomes), undefined, 2)}\n`);
+    host.stdout.write(`${JSON.stringify(documentOf(execution, outcomes), undefined, 2)}\n`);
   }
   const { code, text } = explain(execution, request);
   if (text !== '' && !request.json) host.stderr.write(text);
@@ -146,15 +146,14 @@ function report(execution: Execution, outcomes: readonly Outcome[], request: Run
   return code === exitCodes.ok && lost ? exitCodes.failed : code;
 }
 
-/** Stdin for the program: a file always, a pipe when some of the code asks for it, never a terminal. */
+/** Stdin for the program: a file or a pipe when some of the code asks for it, never a terminal. */
 async function stdinFor(
   code: string,
   files: Record<string, Uint8Array>,
   request: RunRequest,
   host: Host,
 ): Promise<string> {
-  if (host.stdinKind === 'file') return readStdin(host.stdin);
-  if (host.stdinKind !== 'stream') return '';
+  if (host.stdinKind !== 'file' && host.stdinKind !== 'stream') return '';
   const modules = Object.entries(files).filter(([name]) => name.endsWith('.py'));
   const texts = [code, ...modules.map(([, bytes]) => new TextDecoder().decode(bytes))];
   return texts.some(mentionsStdin) ? readText(host, request, 'stdin') : '';

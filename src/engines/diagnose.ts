@@ -33,7 +33,6 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     checkCache(cacheDir),
     checkImage(cacheDir, fingerprint),
     checkDisk(cacheDir),
-    { name: 'wheel mirror', ok: true, detail: 'none is set; the standard library needs none' },
   ]);
 }
 

@@ -1,4 +1,4 @@
-import { VivariumError, WorkerError } from '../errors/errors.ts';
+import { VivariumError } from '../errors/errors.ts';
 import type { Execution, Isolation, Progress, RecycleReason, RestartReason } from '../runtime.ts';
 import type { Timer } from '../util/clock.ts';
 import { Breaker } from './breaker.ts';
@@ -213,20 +213,20 @@ export class Crew implements SlotOwner {
     const { options, telemetry } = this.#context;
     telemetry.counters.rewinds++;
     if (slot.runs >= options.recycle.maxRequests) this.#recycle(slot, 'requests');
-    else if (slot.heapBytes > options.recycle.maxHeapBytes) this.#recycle(slot, 'heap');
+    else if (slot.heapBytes >= options.recycle.maxHeapBytes) this.#recycle(slot, 'heap');
     else this.#idleSweep.schedule();
     this.#hooks.changed();
   }
 
-  lost(slot: Slot, reason: RestartReason, message: string): void {
+  lost(slot: Slot, reason: RestartReason, error?: Error): void {
     const { telemetry } = this.#context;
     this.#roster.leave(slot);
     if (this.#closing) return;
-    if (reason === 'crashed' || reason === 'unhealthy')
-      this.#hooks.failed(new WorkerError('crashed', message));
-    if (slot.runs === 0 && reason === 'crashed')
-      this.#retryAfter(this.#stillborn.failed(new Error(message), false));
-    telemetry.emit({ type: 'worker:restart', ...slot.identity, reason, ms: slot.uptimeMs });
+    if (error && (reason === 'crashed' || reason === 'unhealthy')) this.#hooks.failed(error);
+    if (error && reason === 'crashed' && slot.runs === 0)
+      this.#retryAfter(this.#stillborn.failed(error, false));
+    const lost = { ...slot.identity, reason, ms: slot.uptimeMs };
+    telemetry.emit({ type: 'worker:restart', ...lost, ...(error && { error }) });
     this.#hooks.changed();
   }
 
@@ -244,8 +244,10 @@ export class Crew implements SlotOwner {
       slot.retire = reason;
       return;
     }
+    // A listener may ask while the loss of this one is being told.
+    if (!slot.live && slot.state.name !== 'booting') return;
     slot.end(shutdownGraceMs);
-    this.lost(slot, reason, `replaced: ${reason}`);
+    this.lost(slot, reason);
   }
 
   /** Ends every slot that is idle, booting or rewinding, now and from now on. Resolves when all are gone. */

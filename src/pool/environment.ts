@@ -40,13 +40,10 @@ export function readEnvironment(env: Environment, problems: string[]): RuntimeOp
   const timeoutMs = read(['VIVARIUM_TIMEOUT'], 'milliseconds from 1', (text) => integer(text, 1, Infinity));
 
   return {
-    ...(pool === undefined ? {} : { pool }),
-    ...(size === undefined ? {} : { size }),
-    ...(healthCheckIntervalMs === undefined ? {} : { healthCheckIntervalMs }),
-    ...(timeoutMs === undefined ? {} : { limits: { timeoutMs } }),
-    recycle: {
-      ...(maxRequests === undefined ? {} : { maxRequests }),
-      ...(heapMb === undefined ? {} : { maxHeapBytes: heapMb * 2 ** 20 }),
-    },
+    pool,
+    size,
+    healthCheckIntervalMs,
+    limits: { timeoutMs },
+    recycle: { maxRequests, maxHeapBytes: heapMb === undefined ? undefined : heapMb * 2 ** 20 },
   };
 }

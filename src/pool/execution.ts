@@ -1,7 +1,7 @@
-import { LimitError, PythonError, WorkerError } from '../errors/errors.ts';
+import { LimitError, PythonError, type VivariumError, WorkerError } from '../errors/errors.ts';
+import { executionToJson } from '../protocol/execution-json.ts';
 import type { ResultMessage, StopReason, WirePythonError } from '../protocol/messages.ts';
 import { decodeValue } from '../protocol/value-codec.ts';
-import { valueToJson } from '../protocol/value-json.ts';
 import type {
   Execution,
   ExecutionMemory,
@@ -29,6 +29,14 @@ export interface RunFacts {
   timings: Pick<ExecutionTimings, 'queuedMs' | 'restoreMs' | 'totalMs'>;
 }
 
+/** Why a run ended without a word from Python: its worker died or was killed, or it never had one. */
+export interface Loss {
+  code: 'timeout' | 'interrupted' | 'crashed' | 'output';
+  /** Whole sentences. */
+  message: string;
+  cause?: unknown;
+}
+
 class FinishedExecution implements Execution {
   declare readonly id: string;
   declare readonly status: ExecutionStatus;
@@ -45,8 +53,11 @@ class FinishedExecution implements Execution {
   declare readonly truncated: Execution['truncated'];
   declare readonly worker: Execution['worker'];
 
-  constructor(record: ExecutionRecord) {
+  readonly #loss: Loss | undefined;
+
+  constructor(record: ExecutionRecord, loss?: Loss) {
     Object.assign(this, record);
+    this.#loss = loss;
   }
 
   get stdout(): string {
@@ -83,7 +94,7 @@ class FinishedExecution implements Execution {
       case 'oom':
         throw new LimitError('memory', message);
       case 'crashed':
-        throw new WorkerError('crashed', message);
+        throw lossError({ code: 'crashed', ...this.#loss, message });
       default:
         return this.status satisfies never;
     }
@@ -91,12 +102,7 @@ class FinishedExecution implements Execution {
 
   /** For `JSON.stringify`: without the files' bytes; what JSON can't hold becomes text or arrays. */
   toJSON(): Record<string, unknown> {
-    const files = this.files.map(({ bytes: _, ...file }) => file);
-    return {
-      ...Object.fromEntries(Object.entries(this)),
-      ...('value' in this && { value: valueToJson(this.value) }),
-      files,
-    };
+    return executionToJson(this);
   }
 
   #first(mimeType: string): string | undefined {
@@ -137,24 +143,33 @@ export function finishedExecution(
   });
 }
 
-/** The run ended without a word from Python: its worker was lost, or it never had one. */
-export function abandonedExecution(
-  facts: RunFacts,
-  status: 'timeout' | 'interrupted' | 'crashed',
-  message: string,
-  runMs: number,
-): Execution {
-  const name = status === 'crashed' ? 'WorkerCrashed' : status === 'timeout' ? 'Timeout' : 'Interrupted';
-  return new FinishedExecution({
-    ...common(facts, status),
-    error: errorInfo(name, message),
+export function abandonedExecution(facts: RunFacts, loss: Loss, runMs: number): Execution {
+  const { code, message } = loss;
+  const record: ExecutionRecord = {
+    ...common(facts, code === 'output' ? 'crashed' : code),
+    error: errorInfo(lossNames[code], message),
     results: facts.output.displays,
     files: [],
     executionCount: 0,
     timings: { ...facts.timings, runMs, cpuMs: 0, persistMs: 0 },
     memory: { heapBytes: 0, peakBytes: 0, deltaBytes: 0 },
     truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
-  });
+  };
+  return new FinishedExecution(record, loss);
+}
+
+const lossNames = {
+  timeout: 'Timeout',
+  interrupted: 'Interrupted',
+  crashed: 'WorkerCrashed',
+  output: 'OutputLimit',
+} as const satisfies Record<Loss['code'], string>;
+
+/** The same as an error. */
+export function lossError({ code, message, cause }: Loss): VivariumError {
+  return code === 'crashed'
+    ? new WorkerError(code, message, { cause })
+    : new LimitError(code, message, { cause });
 }
 
 function common(facts: RunFacts, status: ExecutionStatus) {

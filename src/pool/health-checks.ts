@@ -43,7 +43,7 @@ export class HealthChecks {
     const health = { ...slot.identity, healthy, ms: clock.now() - startedAt };
     telemetry.emit({ type: 'health', ...health });
     const message = `The worker did not answer a health check for ${options.healthCheckTimeoutMs} ms and was killed.`;
-    if (!healthy && slot.live) slot.abandon('crashed', 'unhealthy', message);
+    if (!healthy && slot.live) slot.abandon({ code: 'crashed', reason: 'unhealthy', message });
     return health;
   }
 }

@@ -1,6 +1,6 @@
 import type { ResultMessage, RunMessage, StopReason } from '../protocol/messages.ts';
 import type { Execution, Isolation, Progress, RichResult, RunLimits, RunOptions } from '../runtime.ts';
-import { abandonedExecution, finishedExecution, type RunFacts } from './execution.ts';
+import { abandonedExecution, finishedExecution, type Loss, type RunFacts } from './execution.ts';
 import { OutputCollector } from './output.ts';
 import type { QueueEntry } from './queue.ts';
 import { RunHandle } from './run-handle.ts';
@@ -99,9 +99,9 @@ export class Job {
     return finishedExecution(this.#facts(now, false), result, requested);
   }
 
-  abandoned(status: 'timeout' | 'interrupted' | 'crashed', message: string, now: number): Execution {
+  abandoned(loss: Loss, now: number): Execution {
     const runMs = this.#startedAt === undefined ? 0 : now - this.#startedAt;
-    return abandonedExecution(this.#facts(now, this.slot !== undefined), status, message, runMs);
+    return abandonedExecution(this.#facts(now, this.slot !== undefined), loss, runMs);
   }
 
   settle(execution: Execution): void {

@@ -9,15 +9,20 @@ import type {
   RuntimeStatus,
   WorkerHealth,
 } from '../runtime.ts';
+import { checkOptions, number, optional } from '../util/options.ts';
 import type { PoolContext } from './context.ts';
 import { Job } from './job.ts';
+import { Listeners } from './listeners.ts';
 import { defaultCloseGraceMs, Pool } from './pool.ts';
 import { checkRun, resolveLimits, runMessage } from './run-options.ts';
+
+const closeShape = { graceMs: optional(number({ min: 0 })) };
 
 /** A pool and how many runtimes that aren't closed are on it. */
 interface Core {
   readonly context: PoolContext;
   readonly pool: Pool;
+  readonly closed: PromiseWithResolvers<void>;
   users: number;
 }
 
@@ -25,22 +30,38 @@ interface Core {
 export class LocalRuntime implements Runtime {
   readonly #core: Core;
   readonly #jobs: Set<Job> = new Set();
+  /** Its own: others may go on with the pool when this runtime is closed. */
+  readonly #listeners: Listeners;
+  readonly #leavePool: () => void;
   #closing: Promise<void> | undefined;
-  #closed = false;
+  #end: 'closing' | 'closed' | undefined;
 
-  constructor(context: PoolContext, core: Core = { context, pool: new Pool(context), users: 0 }) {
-    this.#core = core;
-    core.users++;
+  constructor(context: PoolContext, core?: Core) {
+    this.#core = core ?? {
+      context,
+      pool: new Pool(context),
+      closed: Promise.withResolvers<void>(),
+      users: 0,
+    };
+    this.#core.users++;
+    this.#listeners = new Listeners(context.options.logger);
+    this.#leavePool = context.telemetry.listeners.add((event) => {
+      if (event.type !== 'status' || !this.#end) this.#listeners.tell(event);
+    });
   }
 
-  /** Another runtime on the same pool; undefined when the pool has been closed. */
+  /** Another runtime on the same pool; undefined when the pool is being closed. */
   share(): LocalRuntime | undefined {
     return this.#core.users > 0 ? new LocalRuntime(this.#core.context, this.#core) : undefined;
   }
 
+  /** Resolves when the last runtime on the pool has been closed. */
+  get poolClosed(): Promise<void> {
+    return this.#core.closed.promise;
+  }
+
   get status(): RuntimeStatus {
-    if (this.#closed) return 'closed';
-    return this.#closing ? 'closing' : this.#core.pool.status;
+    return this.#end ?? this.#core.pool.status;
   }
 
   get lastError(): Error | undefined {
@@ -49,35 +70,38 @@ export class LocalRuntime implements Runtime {
 
   // ---- runs --------------------------------------------------------------------------------------------------------
 
-  run(code: string, options: RunOptions = {}): Run {
+  run(code: string, options?: RunOptions): Run {
     const { pool, context } = this.#core;
     const id = crypto.randomUUID();
+    let job: Job | undefined;
     try {
-      checkRun(code, options);
-      return this.#submit(id, code, options, resolveLimits(options, context.options));
+      const checked = checkRun(code, options);
+      const limits = resolveLimits(checked, context.options);
+      this.#assertOpen();
+      job = this.#job(id, checked, limits);
+      this.#submit(job, code, checked);
     } catch (error) {
-      const job = this.#job(id, {}, context.options.limits);
+      job ??= this.#job(id, {}, context.options.limits);
       pool.reject(job, error);
-      return job.handle;
     }
+    return job.handle;
   }
 
-  #submit(id: string, code: string, options: RunOptions, limits: RunLimits): Run {
+  #submit(job: Job, code: string, options: RunOptions): void {
     const { pool } = this.#core;
-    this.#assertOpen();
-    const message = runMessage(id, code, options, limits);
-    const job = this.#job(id, options, limits);
     if (options.signal?.aborted) {
       pool.abort(job);
-      return job.handle;
+      return;
     }
+    if (!pool.admit(job)) return;
     this.#jobs.add(job);
     job.onSettled = () => void this.#jobs.delete(job);
     if (options.signal) job.listenTo(options.signal);
+    const message = runMessage(job.id, code, options, job.limits, () => job.settled);
     if (!(message instanceof Promise)) {
       job.message = message;
       pool.submit(job);
-      return job.handle;
+      return;
     }
     job.handle.status('queued');
     message.then(
@@ -87,7 +111,6 @@ export class LocalRuntime implements Runtime {
       },
       (error: unknown) => pool.reject(job, error),
     );
-    return job.handle;
   }
 
   #job(id: string, options: RunOptions, limits: RunLimits): Job {
@@ -119,42 +142,53 @@ export class LocalRuntime implements Runtime {
   }
 
   async healthCheckAll(): Promise<WorkerHealth[]> {
-    return this.#closing ? [] : this.#core.pool.healthCheckAll();
+    return this.#end ? [] : this.#core.pool.healthCheckAll();
   }
 
   subscribe(listener: (event: RuntimeEvent) => void): () => void {
-    return this.#core.pool.subscribe(listener);
+    return this.#listeners.add(listener);
   }
 
   /** A later call with a shorter grace period hastens the first. */
-  close({ graceMs = defaultCloseGraceMs }: { graceMs?: number } = {}): Promise<void> {
+  async close(options?: { graceMs?: number | undefined }): Promise<void> {
+    const { graceMs = defaultCloseGraceMs } = checkOptions('close', options, closeShape);
     this.#closing ??= this.#close();
     const { context, pool } = this.#core;
     const kill = () => {
       for (const job of [...this.#jobs]) pool.abandon(job, 'Interrupted: the runtime was closed.');
     };
-    const timer = this.#closed ? undefined : context.clock.setTimeout(kill, graceMs);
-    return this.#closing.finally(() => timer?.cancel());
+    using _timer = this.#end === 'closed' ? undefined : context.clock.setTimeout(kill, graceMs);
+    await this.#closing;
   }
 
   /** With others on the pool only this runtime's own runs are ended. */
   async #close(): Promise<void> {
-    const { context, pool } = this.#core;
+    const { context, pool, closed } = this.#core;
+    const previous = this.status;
+    this.#end = 'closing';
     // `#closing` has to be set before anything is told.
     await undefined;
+    this.#listeners.tell({ type: 'status', status: 'closing', previous });
     const last = --this.#core.users === 0;
-    for (const job of [...this.#jobs])
-      if (!job.slot)
-        pool.withdraw(job, new UsageError('closed', 'The runtime was closed before the run started.'));
+    for (const job of [...this.#jobs]) {
+      if (job.slot) continue;
+      // Who closes the runtime knows what becomes of it; a run that nobody awaits must not end the program.
+      job.handle.catch(() => undefined);
+      pool.withdraw(job, new UsageError('closed', 'The runtime was closed before the run started.'));
+    }
     if (last) {
       await pool.close();
       await context.engine[Symbol.asyncDispose]();
+      closed.resolve();
     } else await this.drain();
-    this.#closed = true;
+    this.#leavePool();
+    this.#end = 'closed';
+    this.#listeners.tell({ type: 'status', status: 'closed', previous: 'closing' });
+    this.#listeners.clear();
   }
 
   #assertOpen(): void {
-    if (this.#closing) throw new UsageError('closed', 'The runtime is closed.');
+    if (this.#end) throw new UsageError('closed', 'The runtime is closed.');
   }
 
   [Symbol.asyncDispose](): Promise<void> {

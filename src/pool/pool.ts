@@ -1,18 +1,17 @@
-import { InternalError, UsageError } from '../errors/errors.ts';
+import { UsageError } from '../errors/errors.ts';
 import type {
   Execution,
   Isolation,
   Progress,
-  RuntimeEvent,
   RuntimeStats,
   RuntimeStatus,
   WorkerHealth,
 } from '../runtime.ts';
-import type { Timer } from '../util/clock.ts';
 import type { PoolContext } from './context.ts';
 import { Crew } from './crew.ts';
 import { HealthChecks } from './health-checks.ts';
 import type { Job } from './job.ts';
+import { noWorker, PoolStatus } from './pool-status.ts';
 import { Queue } from './queue.ts';
 import type { Slot } from './slot.ts';
 import type { After } from './slot-state.ts';
@@ -25,21 +24,18 @@ export class Pool {
   readonly #crew: Crew;
   readonly #queue: Queue<Job> = new Queue();
   readonly #running: Set<Job> = new Set();
+  /** Taken in, but their files are still being read. */
+  readonly #reading: Set<Job> = new Set();
   readonly #health: HealthChecks;
-  #status: RuntimeStatus = 'idle';
+  readonly #status: PoolStatus;
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
-  #closed = false;
   #balancing = false;
   #unbalanced = false;
-  #warming: PromiseWithResolvers<void> | undefined;
-  #hasDrained = true;
-  #drained: PromiseWithResolvers<void> | undefined;
-  /** What waits keeps the process alive, as runs under way do by their own timers. */
-  #keepAlive: Timer | undefined;
 
   constructor(context: PoolContext) {
     this.#context = context;
+    this.#status = new PoolStatus(context);
     this.#crew = new Crew(context, {
       changed: () => this.#balance(),
       finished: (job, execution) => this.#finished(job, execution),
@@ -52,8 +48,9 @@ export class Pool {
     this.#health = new HealthChecks(context, () => this.#crew.slots.filter((slot) => slot.live));
   }
 
+  /** As long as it isn't being closed: what follows is its runtimes' own. */
   get status(): RuntimeStatus {
-    return this.#status;
+    return this.#status.present;
   }
 
   get lastError(): Error | undefined {
@@ -65,18 +62,23 @@ export class Pool {
     return this.#running.size + this.#queue.size > 0;
   }
 
-  subscribe(listener: (event: RuntimeEvent) => void): () => void {
-    return this.#context.telemetry.subscribe(listener);
+  get #waiting(): number {
+    return this.#queue.size + this.#reading.size;
   }
 
   // ---- runs --------------------------------------------------------------------------------------------------------
 
-  submit(job: Job): void {
+  /** Takes the run in, or rejects it. From now on it has a place, also while its files are read. */
+  admit(job: Job): boolean {
     const refusal = this.#refusal(job);
-    if (refusal) {
-      this.reject(job, refusal);
-      return;
-    }
+    if (refusal) this.reject(job, refusal);
+    else this.#reading.add(job);
+    return !refusal;
+  }
+
+  /** Queues a run that was taken in and has its message. */
+  submit(job: Job): void {
+    this.#reading.delete(job);
     this.#crew.start();
     job.entry = this.#queue.push(job);
     job.handle.status(this.#crew.live === 0 ? 'booting' : 'queued');
@@ -93,7 +95,10 @@ export class Pool {
     if (job.entry) this.#queue.remove(job.entry);
     this.#settle(
       job,
-      job.abandoned('interrupted', 'Interrupted before it started.', this.#context.clock.now()),
+      job.abandoned(
+        { code: 'interrupted', message: 'Interrupted before it started.' },
+        this.#context.clock.now(),
+      ),
     );
     this.#balance();
   }
@@ -101,7 +106,7 @@ export class Pool {
   /** Kills the worker that runs it. */
   abandon(job: Job, message: string): void {
     if (job.settled) return;
-    if (job.slot) job.slot.abandon('interrupted', 'interrupted', message);
+    if (job.slot) job.slot.abandon({ code: 'interrupted', message });
     else this.abort(job);
   }
 
@@ -114,14 +119,14 @@ export class Pool {
 
   reject(job: Job, error: unknown): void {
     if (job.settled) return;
+    this.#reading.delete(job);
     this.#context.telemetry.counters.rejected++;
     job.reject(error);
   }
 
   #refusal(job: Job): Error | undefined {
-    if (this.#closing) return new UsageError('closed', 'The runtime is closed.');
     const { maxWorkers, maxQueue } = this.#context.options;
-    const waiting = this.#queue.size;
+    const waiting = this.#waiting;
     if (this.#running.size + waiting >= maxWorkers + maxQueue)
       return new UsageError(
         'queue_full',
@@ -136,7 +141,7 @@ export class Pool {
   #unavailable(isolation: Isolation): Error | undefined {
     const cause = this.#crew.outage;
     if (!cause || this.#crew.canServe(isolation)) return undefined;
-    return new InternalError('unavailable', `No worker starts: ${cause.message}`, { cause });
+    return noWorker(cause);
   }
 
   #start(job: Job, slot: Slot): void {
@@ -155,6 +160,7 @@ export class Pool {
   }
 
   #settle(job: Job, execution: Execution): void {
+    this.#reading.delete(job);
     const { counters } = this.#context.telemetry;
     counters.completed++;
     switch (execution.status) {
@@ -204,8 +210,14 @@ export class Pool {
     } finally {
       this.#balancing = false;
     }
-    this.#settleWaiters();
-    this.#setStatus(this.#presentStatus());
+    const closing = this.#closing !== undefined;
+    this.#status.update({
+      crew: this.#crew,
+      queued: this.#queue.size,
+      running: this.#running.size,
+      closing,
+    });
+    if (this.#crew.live > 0 && !closing) this.#health.schedule();
   }
 
   #dispatch(): void {
@@ -233,45 +245,6 @@ export class Pool {
     if (job) this.reject(job, error);
   }
 
-  #settleWaiters(): void {
-    if (this.#warming) {
-      const cause = this.#crew.outage;
-      if (this.#crew.live > 0) this.#warming.resolve();
-      else if (this.#closing) this.#warming.reject(new UsageError('closed', 'The runtime is closed.'));
-      else if (cause)
-        this.#warming.reject(
-          new InternalError('unavailable', `No worker starts: ${cause.message}`, { cause }),
-        );
-      if (this.#crew.live > 0 || this.#closing || cause) this.#warming = undefined;
-    }
-    if (this.#queue.size === 0 && !this.#warming) {
-      this.#keepAlive?.cancel();
-      this.#keepAlive = undefined;
-    } else this.#keepAlive ??= this.#context.clock.setTimeout(() => undefined, 2 ** 31 - 1);
-    if (this.busy) this.#hasDrained = false;
-    else if (!this.#hasDrained) {
-      this.#hasDrained = true;
-      this.#drained?.resolve();
-      this.#drained = undefined;
-      this.#context.telemetry.emit({ type: 'drain' });
-    }
-    if (this.#crew.live > 0 && !this.#closing) this.#health.schedule();
-  }
-
-  #presentStatus(): RuntimeStatus {
-    if (this.#closing) return this.#closed ? 'closed' : 'closing';
-    if (this.#crew.failing) return 'degraded';
-    if (this.#crew.live > 0) return 'ready';
-    return this.#crew.booting > 0 ? 'booting' : 'idle';
-  }
-
-  #setStatus(status: RuntimeStatus): void {
-    const previous = this.#status;
-    if (status === previous) return;
-    this.#status = status;
-    this.#context.telemetry.emit({ type: 'status', status, previous });
-  }
-
   // ---- the whole ---------------------------------------------------------------------------------------------------
 
   healthCheckAll(): Promise<WorkerHealth[]> {
@@ -282,10 +255,9 @@ export class Pool {
     if (this.#closing) throw new UsageError('closed', 'The runtime is closed.');
     if (!this.#context.options.pool) return;
     this.#crew.start();
-    this.#warming ??= Promise.withResolvers<void>();
-    const { promise } = this.#warming;
+    const ready = this.#status.whenReady();
     this.#balance();
-    await promise;
+    await ready;
   }
 
   async restart(): Promise<void> {
@@ -298,9 +270,7 @@ export class Pool {
   }
 
   async drain(): Promise<void> {
-    if (!this.busy) return;
-    this.#drained ??= Promise.withResolvers<void>();
-    await this.#drained.promise;
+    if (this.busy) await this.#status.whenDrained();
   }
 
   /** Takes no more runs; resolves when those under way have ended and every worker is gone. */
@@ -317,15 +287,13 @@ export class Pool {
     const gone = this.#crew.close();
     await this.drain();
     await gone;
-    this.#closed = true;
-    this.#balance();
   }
 
   stats(): RuntimeStats {
     return {
-      status: this.#status,
+      status: this.status,
       workers: this.#crew.slots.map((slot) => slot.stats),
-      queued: this.#queue.size,
+      queued: this.#waiting,
       running: this.#running.size,
       ...this.#context.telemetry.counters,
     };

@@ -27,7 +27,7 @@ const fileContent = satisfying<FileContent>(
 const shape = {
   ...limitChecks,
   filename: optional(string),
-  globals: optional(record(satisfying('a value', () => true))),
+  globals: optional(record(satisfying<unknown>('anything', () => true))),
   files: optional(record(fileContent)),
   argv: optional(list(string)),
   env: optional(record(string)),
@@ -42,16 +42,16 @@ const shape = {
   isolation: optional(oneOf(...isolations)),
   seed: optional(integer({ min: 0, max: 2 ** 32 - 1 })),
   signal: optional(satisfying<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
-  onStdout: optional(func()),
-  onStderr: optional(func()),
-  onDisplay: optional(func()),
-  onProgress: optional(func()),
+  onStdout: optional(func<NonNullable<RunOptions['onStdout']>>()),
+  onStderr: optional(func<NonNullable<RunOptions['onStderr']>>()),
+  onDisplay: optional(func<NonNullable<RunOptions['onDisplay']>>()),
+  onProgress: optional(func<NonNullable<RunOptions['onProgress']>>()),
 };
 
-/** Throws one `TypeError` for what is ill-typed or unknown. */
-export function checkRun(code: unknown, options: unknown): void {
+/** The options as they are now. Throws one `TypeError` for what is ill-typed or unknown. */
+export function checkRun(code: unknown, options: unknown): RunOptions {
   if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
-  if (options !== undefined) checkOptions('run', options, shape);
+  return checkOptions('run', options, shape);
 }
 
 /** The runtime's limits with the run's over them. Throws `UsageError` for one above the runtime's maximum. */
@@ -70,12 +70,16 @@ export function resolveLimits(options: RunOptions, runtime: ResolvedRuntimeOptio
   return limits;
 }
 
-/** The message of a run. A promise only when files have to be read first. Throws `UsageError` and `TypeError`. */
+/**
+ * The message of a run. A promise only when files have to be read first; once `cancelled` says so, reading stops.
+ * Throws `UsageError` and `TypeError`.
+ */
 export function runMessage(
   id: string,
   code: string,
   options: RunOptions,
   limits: RunLimits,
+  cancelled: () => boolean,
 ): JobMessage | Promise<JobMessage> {
   const { globals } = options;
   const encoded = globals === undefined ? undefined : encodeValue(globals, { name: 'globals' });
@@ -110,10 +114,13 @@ export function runMessage(
   const chars = texts.reduce((sum, text) => sum + text.length, 0);
   const bytes = (message.parts ?? []).reduce((sum, part) => sum + part.byteLength, 0);
   if (chars > maxTextChars / 2 || bytes > maxFrameBytes / 4)
-    throw new UsageError('usage', 'run: the code, its arguments and its globals are too large together.');
+    throw new UsageError(
+      'usage',
+      'run: the code, stdin, arguments, environment and globals are too large together.',
+    );
   return options.files === undefined
     ? message
-    : withFiles(message, Object.entries(options.files), limits.fileBytes);
+    : withFiles(message, Object.entries(options.files), limits.fileBytes, cancelled);
 }
 
 // ---- files ---------------------------------------------------------------------------------------------------------
@@ -122,6 +129,7 @@ function withFiles(
   message: JobMessage,
   files: readonly (readonly [string, FileContent])[],
   maxBytes: number,
+  cancelled: () => boolean,
 ): JobMessage | Promise<JobMessage> {
   if (files.length > protocolLimits.maxFiles)
     throw new UsageError('usage', `run: more than ${protocolLimits.maxFiles} files.`);
@@ -148,6 +156,7 @@ function withFiles(
       }
       const chunks: Uint8Array[] = [];
       for await (const chunk of content) {
+        if (cancelled()) return message;
         if (!(chunk instanceof Uint8Array)) throw new TypeError(`run: files.${path} must give bytes`);
         chunks.push(take(path, chunk));
       }

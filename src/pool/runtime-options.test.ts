@@ -140,6 +140,8 @@ it.each([
   expect(() => resolve(given)).toThrow(message);
 });
 
-it('refuses what is no object', () => {
-  expect(() => Reflect.apply(resolveRuntimeOptions, undefined, [3])).toThrow('options must be an object');
+it.each([null, 3, 'x', [[]]])('refuses %j for options', (given) => {
+  expect(() => Reflect.apply(resolveRuntimeOptions, undefined, [given])).toThrow(
+    /^createRuntime: options must be an object, not /,
+  );
 });

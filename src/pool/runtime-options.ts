@@ -1,4 +1,4 @@
-import type { Isolation, RunLimits } from '../runtime.ts';
+import type { Isolation, RunLimits, SomeLimits } from '../runtime.ts';
 import {
   boolean,
   integer,
@@ -24,58 +24,61 @@ export interface Logger {
 
 export interface RecycleOptions {
   /** Runs after which a worker is replaced. Default 1000. */
-  maxRequests?: number;
-  /** Heap after a run's rewind beyond which a worker is replaced. Default 512 MiB. */
-  maxHeapBytes?: number;
+  maxRequests?: number | undefined;
+  /** A worker whose heap is at or beyond it after a run's rewind is replaced. Default 512 MiB. */
+  maxHeapBytes?: number | undefined;
 }
 
-/** Options of a runtime. What an operator set by environment variables is a default that these override. */
+/**
+ * Options of a runtime. What an operator set by environment variables is a default that these override; what is
+ * undefined counts as not given.
+ */
 export interface RuntimeOptions {
   /** Where Python runs. `deno` (default): a process without permissions. `node`: a thread, for trusted code only. */
-  engine?: 'deno' | 'node';
+  engine?: 'deno' | 'node' | undefined;
   /** False: no worker is kept; each run boots its own and ends it. Default true. */
-  pool?: boolean;
+  pool?: boolean | undefined;
   /** Workers, neither more nor less. Default: the smaller of 3 and the number of processors. */
-  size?: number;
+  size?: number | undefined;
   /** Workers that are kept when there is nothing to do. Default 1 when `maxWorkers` is given. */
-  minWorkers?: number;
+  minWorkers?: number | undefined;
   /** Workers that the queue can make the pool grow to. */
-  maxWorkers?: number;
+  maxWorkers?: number | undefined;
   /** Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. */
-  maxQueue?: number | 'auto';
+  maxQueue?: number | 'auto' | undefined;
   /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
-  spares?: number;
+  spares?: number | undefined;
   /** A worker above `minWorkers` ends after so much time without a run. Default 60 000. */
-  idleTimeoutMs?: number;
+  idleTimeoutMs?: number | undefined;
   /** Time between health checks of every worker; 0 for none. Default 30 000. */
-  healthCheckIntervalMs?: number;
+  healthCheckIntervalMs?: number | undefined;
   /** A worker that leaves a health check unanswered for so long is replaced. Default 5000. */
-  healthCheckTimeoutMs?: number;
-  recycle?: RecycleOptions;
+  healthCheckTimeoutMs?: number | undefined;
+  recycle?: RecycleOptions | undefined;
   /**
    * What a run may find of earlier ones. Default `rewind`: nothing. `process`: nothing, in a worker of its own.
    * `none`: what the runs before it on the same worker left; with more than one worker it isn't told which that is.
    */
-  isolation?: Isolation;
+  isolation?: Isolation | undefined;
   /** Defaults of the limits of a run. */
-  limits?: Partial<RunLimits>;
-  /** What a run may ask for at most. */
-  maxLimits?: Partial<RunLimits>;
+  limits?: SomeLimits | undefined;
+  /** What a run may ask for at most. Default: time without end, `memoryBytes` of `limits`, what fits into a message. */
+  maxLimits?: SomeLimits | undefined;
   /** Environment of Python. The host's is never passed on. */
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>> | undefined;
   /** Default 60 000. */
-  bootTimeoutMs?: number;
+  bootTimeoutMs?: number | undefined;
   /** Time between a run's interrupt and the end of its worker. Default 1000. */
-  killGraceMs?: number;
+  killGraceMs?: number | undefined;
   /** Boot from an image, built when it's missing. Default true. */
-  image?: boolean;
+  image?: boolean | undefined;
   /** Where images are kept. Default: the user's cache folder. */
-  cacheDir?: string;
+  cacheDir?: string | undefined;
   /** Share one pool with other runtimes of equal options. Default false. */
-  shared?: boolean;
-  logger?: Logger;
+  shared?: boolean | undefined;
+  logger?: Logger | undefined;
   /** Ceiling of Python's memory in a worker. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
-  maxHeapBytes?: number;
+  maxHeapBytes?: number | undefined;
 }
 
 export interface ResolvedRuntimeOptions {
@@ -88,7 +91,7 @@ export interface ResolvedRuntimeOptions {
   readonly idleTimeoutMs: number;
   readonly healthCheckIntervalMs: number;
   readonly healthCheckTimeoutMs: number;
-  readonly recycle: Readonly<Required<RecycleOptions>>;
+  readonly recycle: { readonly [Name in keyof RecycleOptions]-?: NonNullable<RecycleOptions[Name]> };
   readonly isolation: Isolation;
   readonly limits: Readonly<RunLimits>;
   readonly maxLimits: Readonly<RunLimits>;
@@ -174,14 +177,13 @@ export function resolveRuntimeOptions(
 ): ResolvedRuntimeOptions {
   const problems: string[] = [];
   const fromEnv = readEnvironment(env, problems);
-  if (typeof options === 'object' && options !== null) object(shape)(options, '', problems);
-  else problems.push(`options must be an object, not ${String(options)}`);
+  object(shape)(options, '', problems);
   failOn(problems);
 
   const pool = options.pool ?? fromEnv.pool ?? defaults.pool;
   const { minWorkers, maxWorkers } = workers(options, fromEnv, cpus, problems);
   const isolation = options.isolation ?? defaults.isolation;
-  const limits = { ...defaultLimits, ...fromEnv.limits, ...definedOf(options.limits) };
+  const limits = { ...defaultLimits, ...definedOf(fromEnv.limits), ...definedOf(options.limits) };
   const maxHeapBytes =
     options.maxHeapBytes ?? Math.max(limits.memoryBytes, options.maxLimits?.memoryBytes ?? 0);
   const maxLimits = { ...hardLimits, memoryBytes: maxHeapBytes, ...definedOf(options.maxLimits) };
@@ -206,7 +208,11 @@ export function resolveRuntimeOptions(
     healthCheckIntervalMs:
       options.healthCheckIntervalMs ?? fromEnv.healthCheckIntervalMs ?? defaults.healthCheckIntervalMs,
     healthCheckTimeoutMs: options.healthCheckTimeoutMs ?? defaults.healthCheckTimeoutMs,
-    recycle: Object.freeze({ ...defaults.recycle, ...fromEnv.recycle, ...definedOf(options.recycle) }),
+    recycle: Object.freeze({
+      ...defaults.recycle,
+      ...definedOf(fromEnv.recycle),
+      ...definedOf(options.recycle),
+    }),
     isolation,
     limits: Object.freeze(limits),
     maxLimits: Object.freeze(maxLimits),

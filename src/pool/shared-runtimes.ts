@@ -7,6 +7,11 @@ export class SharedRuntimes {
   readonly #loggers: WeakMap<object, number> = new WeakMap();
   #lastLogger = 0;
 
+  /** Kinds of which a pool is open. */
+  get size(): number {
+    return this.#founders.size;
+  }
+
   /** `create` is called for the first of its kind. The pool ends with the last runtime on it that is closed. */
   async join(options: ResolvedRuntimeOptions, create: () => Promise<LocalRuntime>): Promise<LocalRuntime> {
     const key = this.#key(options);
@@ -14,16 +19,21 @@ export class SharedRuntimes {
     if (founder) {
       const runtime = (await founder).share();
       if (runtime) return runtime;
-      // Its pool has been closed meanwhile; who comes first founds the next one.
+      // Its pool is being closed; who comes first founds the next one.
       if (this.#founders.get(key) === founder) this.#founders.delete(key);
       return this.join(options, create);
     }
     const created = create();
     this.#founders.set(key, created);
+    const forget = () => {
+      if (this.#founders.get(key) === created) this.#founders.delete(key);
+    };
     try {
-      return await created;
+      const runtime = await created;
+      void runtime.poolClosed.then(forget);
+      return runtime;
     } catch (error) {
-      this.#founders.delete(key);
+      forget();
       throw error;
     }
   }

@@ -1,10 +1,11 @@
 import type { Worker, WorkerExit } from '../engines/engine.ts';
 import { WorkerError } from '../errors/errors.ts';
-import type { ResultMessage, RewoundMessage } from '../protocol/messages.ts';
+import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
 import type { Timer } from '../util/clock.ts';
+import { ActiveRun } from './active-run.ts';
 import type { PoolContext } from './context.ts';
-import { whatStopped } from './execution.ts';
+import { type Loss, lossError } from './execution.ts';
 import type { Job } from './job.ts';
 import {
   type After,
@@ -14,14 +15,11 @@ import {
   type SlotState,
   transition,
 } from './slot-state.ts';
-import { Stopper } from './stopper.ts';
 
 /** The engine times its boots itself; one that forgets to is given up this much later. */
 const bootSlackMs = 5000;
 /** A kernel that isn't clean after this time is replaced. */
 export const rewindTimeoutMs = 10_000;
-/** A worker bounds its own output; beyond twice the limit and this it isn't ours any more. */
-const outputSlackBytes = 64 * 1024;
 
 export interface SlotOwner {
   ready(slot: Slot): void;
@@ -31,17 +29,14 @@ export interface SlotOwner {
   finished(slot: Slot, job: Job, execution: Execution): void;
   idle(slot: Slot): void;
   /** The slot is on its way out and has to be replaced. */
-  lost(slot: Slot, reason: RestartReason, message: string): void;
+  lost(slot: Slot, reason: RestartReason, error?: Error): void;
   /** Nothing is left of it. */
   gone(slot: Slot, expected: boolean): void;
 }
 
-interface ActiveRun {
-  readonly job: Job;
-  readonly stopper: Stopper;
-  ended: boolean;
-  /** Came before the result was dealt with. */
-  rewound: RewoundMessage | undefined;
+/** Why a slot is given up while it may have a run. `reason`: why it's replaced, when `code` doesn't say it all. */
+export interface SlotLoss extends Loss {
+  reason?: 'unhealthy';
 }
 
 /** One worker's place in the pool, from the start of its boot to the end of its process. */
@@ -176,80 +171,47 @@ export class Slot {
   // ---- run ---------------------------------------------------------------------------------------------------------
 
   run(job: Job, after: After): void {
-    const worker = this.#worker;
     const { message } = job;
-    if (!worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
+    if (!this.#worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
     this.#apply({ type: 'start', after });
     this.runs++;
-    const { clock, options } = this.#context;
-    const stopper = new Stopper(clock, job.limits.timeoutMs, options.killGraceMs, {
-      interrupt: (reason) => worker.interrupt(job.id, reason),
-      kill: (reason) => {
-        const status = reason === 'interrupted' ? 'interrupted' : 'timeout';
-        const what = `${whatStopped(job.limits, reason)} The code went on for ${options.killGraceMs} ms after the interrupt: its worker was killed.`;
-        this.abandon(status, status, what);
-      },
+    const run = new ActiveRun(job, this.#worker, this.#context, {
+      finished: (execution, heapBytes) => this.#finished(job, execution, heapBytes),
+      rewound: (rewound) => this.#rewound(rewound),
+      lost: (loss) => this.abandon(loss),
     });
-    const run: ActiveRun = { job, stopper, ended: false, rewound: undefined };
     this.#run = run;
-    job.started(this, clock.now());
-    worker
-      .run(
-        { ...message, after },
-        {
-          onOutput: (stream, data) => {
-            if (!run.ended) job.write(stream, data);
-            this.#checkOutput(run);
-          },
-          onDisplay: (shown) => {
-            if (!run.ended) job.display(shown);
-            this.#checkOutput(run);
-          },
-          onRewound: (rewound) => {
-            run.rewound = rewound;
-            if (run.ended) this.#rewound(rewound);
-          },
-        },
-      )
-      .then(
-        (result) => this.#finished(run, result),
-        (error: unknown) => this.#crashed(run, error),
-      );
+    job.started(this, this.#context.clock.now());
+    run.start(message, after);
   }
 
   stop(): void {
-    this.#run?.stopper.stop('interrupted');
+    this.#run?.stop();
   }
 
-  /** Kills the worker; its run ends as `status`. */
-  abandon(status: 'timeout' | 'interrupted' | 'crashed', reason: RestartReason, message: string): void {
+  /** Kills the worker and ends its run. */
+  abandon(loss: SlotLoss): void {
     const run = this.#run;
     this.end();
-    if (run) this.#settle(run, run.job.abandoned(status, message, this.#context.clock.now()));
-    this.#owner.lost(this, reason, message);
+    if (run) {
+      run.end();
+      this.#settle(run.job, run.job.abandoned(loss, this.#context.clock.now()));
+    }
+    const reason = loss.reason ?? (loss.code === 'output' ? 'crashed' : loss.code);
+    this.#owner.lost(this, reason, lossError(loss));
   }
 
-  #finished(run: ActiveRun, result: ResultMessage): void {
-    if (run.ended) return;
-    const { clock } = this.#context;
-    let execution: Execution;
-    try {
-      execution = run.job.executionOf(result, run.stopper.requested, clock.now());
-    } catch (error) {
-      this.#crashed(run, error);
-      return;
-    }
-    this.heapBytes = result.heapBytes;
+  #finished(job: Job, execution: Execution, heapBytes: number): void {
+    this.heapBytes = heapBytes;
     this.#apply({ type: 'finished' });
     if (this.#state.name === 'dying') this.#worker?.kill();
     else
-      this.#rewindTimer = clock.setTimeout(
+      this.#rewindTimer = this.#context.clock.setTimeout(
         () => this.#lose('dirty', 'rewinding takes too long'),
         rewindTimeoutMs,
         { unref: true },
       );
-    this.#settle(run, execution);
-    if (run.rewound) this.#rewound(run.rewound);
+    this.#settle(job, execution);
   }
 
   #rewound(message: RewoundMessage): void {
@@ -265,22 +227,9 @@ export class Slot {
     this.#owner.idle(this);
   }
 
-  #checkOutput(run: ActiveRun): void {
-    if (run.ended || run.job.output.bytes <= 2 * run.job.limits.outputBytes + outputSlackBytes) return;
-    this.abandon('crashed', 'crashed', 'The worker sent more output than its limit allows and was killed.');
-  }
-
-  #crashed(run: ActiveRun, error: unknown): void {
-    if (run.ended) return;
-    const known = error instanceof Error ? error.message : String(error);
-    this.abandon('crashed', 'crashed', `The worker was lost while it ran the code: ${known}`);
-  }
-
-  #settle(run: ActiveRun, execution: Execution): void {
-    run.ended = true;
-    run.stopper.cancel();
+  #settle(job: Job, execution: Execution): void {
     this.#run = undefined;
-    this.#owner.finished(this, run.job, execution);
+    this.#owner.finished(this, job, execution);
   }
 
   // ---- end ---------------------------------------------------------------------------------------------------------
@@ -308,12 +257,12 @@ export class Slot {
 
   #lose(reason: RestartReason, message: string): void {
     this.end();
-    this.#owner.lost(this, reason, message);
+    this.#owner.lost(this, reason, new WorkerError('crashed', message));
   }
 
   #exited(exit: WorkerExit): void {
     if (this.#state.name === 'dead') return;
-    if (this.#run) this.#crashed(this.#run, new Error(exit.reason));
+    if (this.#run) this.#run.crashed(new Error(exit.reason));
     else if (this.live) this.#lose('crashed', exit.reason);
     this.#apply({ type: 'exited' });
     this.#gone.resolve();

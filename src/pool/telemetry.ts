@@ -1,4 +1,5 @@
 import type { RuntimeEvent, RuntimeStats } from '../runtime.ts';
+import { attempt, Listeners } from './listeners.ts';
 import type { Logger } from './runtime-options.ts';
 
 export type Counters = Omit<RuntimeStats, 'status' | 'workers' | 'queued' | 'running'>;
@@ -21,34 +22,17 @@ export class Telemetry {
     healthChecks: 0,
   };
   readonly #logger: Logger | undefined;
-  readonly #listeners: Set<(event: RuntimeEvent) => void> = new Set();
+  readonly listeners: Listeners;
 
   constructor(logger: Logger | undefined) {
     this.#logger = logger;
-  }
-
-  /** True while somebody listens: frequent events needn't be built otherwise. */
-  get observed(): boolean {
-    return this.#listeners.size > 0;
-  }
-
-  subscribe(listener: (event: RuntimeEvent) => void): () => void {
-    // A function of its own for each call: the same listener may come twice.
-    const own = (event: RuntimeEvent) => listener(event);
-    this.#listeners.add(own);
-    return () => void this.#listeners.delete(own);
+    this.listeners = new Listeners(logger);
   }
 
   emit(event: RuntimeEvent): void {
     this.#count(event);
-    this.#log(event);
-    for (const listener of this.#listeners) {
-      try {
-        listener(event);
-      } catch (error) {
-        this.#logger?.error({ error }, 'a listener of the runtime threw');
-      }
-    }
+    attempt(() => this.#log(event));
+    this.listeners.tell(event);
   }
 
   #count(event: RuntimeEvent): void {

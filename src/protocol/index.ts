@@ -1,5 +1,6 @@
 /** `vivarium/protocol`: the messages between a host and a worker, their framing, parsing and values. */
 export type { Message } from './envelope.ts';
+export { executionToJson } from './execution-json.ts';
 export { encodeFrame, FrameDecoder } from './frames.ts';
 export { protocolLimits } from './limits.ts';
 export {

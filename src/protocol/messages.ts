@@ -78,7 +78,7 @@ export interface PingMessage {
   id: string;
 }
 
-/** Ends the worker after the run under way. */
+/** Ends the worker at once, and with it a run under way. */
 export interface ShutdownMessage {
   kind: 'shutdown';
 }

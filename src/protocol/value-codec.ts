@@ -30,7 +30,7 @@ export interface EncodeOptions {
  * more than 100 levels.
  */
 export function encodeValue(
-  value: Value,
+  value: unknown,
   options: EncodeOptions = {},
 ): { json: string; parts: Uint8Array[] } {
   const encoder = new Encoder(options.firstPart ?? 0);

@@ -98,3 +98,13 @@ test('inherited names and the prototype are not options', () => {
     "unknown option '__proto__'",
   );
 });
+
+test('reads each option once', () => {
+  let reads = 0;
+  const given = {
+    get a() {
+      return ++reads === 1 ? 'checked' : 5;
+    },
+  };
+  expect(checkOptions('f', given, { a: string })).toEqual({ a: 'checked' });
+});

@@ -19,23 +19,29 @@ export type CheckedOptions<S> = { [K in Exclude<keyof S, OptionalKeys<S>>]: Chec
   [K in OptionalKeys<S>]?: Exclude<Checked<S[K]>, undefined>;
 };
 
-/** The options, as given and without the undefined ones, or one `TypeError` naming each bad and each unknown one. */
+/**
+ * The options without the undefined ones, or one `TypeError` naming each bad and each unknown one. Each is read once:
+ * what was checked is what comes back.
+ */
 export function checkOptions<S extends Shape>(caller: string, given: unknown, shape: S): CheckedOptions<S> {
   const problems: string[] = [];
-  checkShape(given, '', problems, shape);
+  const options = checkShape(given, '', problems, shape);
   if (problems.length > 0) throw new TypeError(`${caller}: ${problems.join('; ')}`);
-  return Object.fromEntries(
-    Object.entries(given ?? {}).filter(([, value]) => value !== undefined),
-  ) as CheckedOptions<S>;
+  return options as CheckedOptions<S>;
 }
 
-function checkShape(given: unknown, at: string, problems: string[], shape: Shape): void {
+function checkShape(given: unknown, at: string, problems: string[], shape: Shape): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
   if (given !== undefined && !isRecord(given)) {
     problems.push(`${at === '' ? 'options' : at} must be an object, not ${describe(given)}`);
-    return;
+    return options;
   }
   const prefix = at === '' ? '' : `${at}.`;
-  for (const [key, check] of Object.entries(shape)) check(given?.[key], prefix + key, problems);
+  for (const [key, check] of Object.entries(shape)) {
+    const value = given?.[key];
+    check(value, prefix + key, problems);
+    if (value !== undefined) options[key] = value;
+  }
   for (const key of Object.keys(given ?? {})) {
     if (Object.hasOwn(shape, key)) continue;
     const near = nearest(key, Object.keys(shape));
@@ -43,6 +49,7 @@ function checkShape(given: unknown, at: string, problems: string[], shape: Shape
       `unknown option '${prefix}${key}'${near === undefined ? '' : ` (did you mean '${prefix}${near}'?)`}`,
     );
   }
+  return options;
 }
 
 function check<T>(wanted: string, test: (value: unknown) => boolean): Check<T> {
@@ -100,7 +107,7 @@ export function list<T>(each: Check<T>): Check<readonly T[]> {
 export function object<S extends Shape>(shape: S): Check<CheckedOptions<S>> {
   return (value, at, problems) => {
     if (isRecord(value)) checkShape(value, at, problems, shape);
-    else problems.push(`${at} must be an object, not ${describe(value)}`);
+    else problems.push(`${at || 'options'} must be an object, not ${describe(value)}`);
   };
 }
 

@@ -147,8 +147,9 @@ describe('stdin', () => {
     return seen;
   };
 
-  test('a file is always read, a pipe only for a program that may want it', async () => {
-    expect(await stdinOf('1', { kind: 'file', text: 'x' })).toBe('x');
+  test('a file or a pipe is read, only for a program that may want it', async () => {
+    expect(await stdinOf('input()', { kind: 'file', text: 'x' })).toBe('x');
+    expect(await stdinOf('1', { kind: 'file', text: '\0' })).toBe('');
     expect(await stdinOf('input()', { kind: 'stream', text: 'x' })).toBe('x');
     expect(await stdinOf('1', { kind: 'stream', text: 'x' })).toBe('');
     expect(await stdinOf('input()', { kind: 'terminal', text: 'x' })).toBe('');
@@ -209,12 +210,15 @@ describe('Ctrl-C', () => {
   });
 });
 
-test('a closed stdout ends the run quietly', async () => {
+test.each([
+  ['a reader that has gone', 'EPIPE', 0],
+  ['a full disk', 'ENOSPC', 1],
+])('stdout of %s ends the run', async (_, errno, exit) => {
   const { host, stdout, stderr } = fakeHost(() => {
-    stdout.destroy(new Error('EPIPE'));
+    stdout.destroy(Object.assign(new Error(errno), { code: errno }));
     return new Promise(() => undefined);
   });
-  expect(await run(request(), host)).toBe(0);
+  expect(await run(request(), host)).toBe(exit);
   expect(stderr.text).toBe('');
 });
 

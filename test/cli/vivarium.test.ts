@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -247,4 +255,16 @@ test('doctor', async () => {
 test('help and version are answers, not errors', async () => {
   expect(await vivarium(['--help'])).toMatchObject({ code: 0, stderr: '' });
   expect((await vivarium(['run', '--help'])).stdout).toContain('Exit codes: 0 fine');
+});
+
+test.skipIf(!existsSync('/dev/full'))('a full disk behind stdout: one line, exit code 1', () => {
+  const full = openSync('/dev/full', 'w');
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [fileURLToPath(new URL('../../bin/vivarium.js', import.meta.url)), 'doctor', '--json'],
+    { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' },
+  );
+  closeSync(full);
+  expect(stderr).toMatch(/^vivarium: cannot write to stdout: .*\n$/);
+  expect(status).toBe(1);
 });

@@ -143,6 +143,11 @@ export function limits(subject: Subject): void {
       expect((await ok(subject.run('1'))).worker.id).toBe(before.id);
     });
 
+    it('takes no class of the run for it', async () => {
+      const execution = await subject.run('class MemoryError(Exception): pass\nraise MemoryError("mine")');
+      expect(execution).toMatchObject({ status: 'error', error: { message: '__main__.MemoryError: mine' } });
+    });
+
     it('lets Python handle it', async () => {
       const code = 'try:\n    bytearray(1 << 30)\nexcept MemoryError:\n    x = "handled"\nx';
       expect(await evaluate(subject.run(code, { memoryBytes }))).toBe('handled');

@@ -27,7 +27,12 @@ const installed = (path: string): string => join(project, 'node_modules/vivarium
 
 test('holds what is needed to run, and nothing else', () => {
   const needed = ['bin/vivarium.js', 'dist/index.js', 'dist/node.d.ts', 'dist/workers/manifest.json'];
-  expect([...needed, 'LICENSE', 'NOTICE.md'].filter((path) => !existsSync(installed(path)))).toEqual([]);
+  const links = Array.from(
+    readFileSync(installed('README.md'), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g),
+    ([, path = '']) => path,
+  );
+  expect(links).toContain('docs/way-of-a-run.svg');
+  expect([...needed, ...links, 'LICENSE'].filter((path) => !existsSync(installed(path)))).toEqual([]);
   expect(
     readdirSync(installed('.')).filter((name) => ['src', 'test', 'node_modules'].includes(name)),
   ).toEqual([]);

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { outcomes, settled, subject } from './subject.ts';
 
 it('lets runs under way finish and rejects those that wait', async () => {
@@ -85,4 +85,43 @@ it('rejects a run whose files are still being read', async () => {
   const ended = outcomes([run]);
   await runtime.close();
   expect(await ended).toEqual(['closed']);
+});
+
+it('ends no program by rejecting a run that nobody awaits', async () => {
+  const unhandled = vi.fn();
+  process.on('unhandledRejection', unhandled);
+  const { runtime, advance } = subject();
+  await runtime.warm();
+  void runtime.run('sleep 10');
+  void runtime.run('1');
+  const closing = runtime.close();
+  await advance(10);
+  await closing;
+  await settled();
+  process.off('unhandledRejection', unhandled);
+  expect(unhandled).not.toHaveBeenCalled();
+  expect(runtime.stats()).toMatchObject({ completed: 1, rejected: 1 });
+});
+
+it('has the status that it tells, whoever asks when, and tells nothing afterwards', async () => {
+  const { runtime } = subject();
+  await runtime.run('1');
+  const told: unknown[] = [];
+  runtime.subscribe((event) => told.push([event.type, runtime.status]));
+  const listener = vi.fn();
+  runtime.subscribe((event) => {
+    if (event.type === 'status') listener(event.status === runtime.status);
+  });
+  await runtime.close();
+  await settled();
+  expect(listener.mock.calls).toEqual([[true], [true]]);
+  expect(told.at(0)).toEqual(['status', 'closing']);
+  expect(told.at(-1)).toEqual(['status', 'closed']);
+});
+
+it.each([-1, Number.NaN, '5'])('refuses %j for its grace period and stays open', async (graceMs) => {
+  const { runtime } = subject();
+  const closing: Promise<void> = Reflect.apply(runtime.close, runtime, [{ graceMs }]);
+  await expect(closing).rejects.toThrow(/^close: graceMs must be/);
+  expect((await runtime.run('1')).status).toBe('ok');
 });

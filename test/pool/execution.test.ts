@@ -42,6 +42,14 @@ it('holds what came back', async () => {
   expect('error' in execution).toBe(false);
 });
 
+it('keeps the cause of a crash', async () => {
+  const { runtime } = subject();
+  const execution = await runtime.run('crash');
+  const cause = expect.objectContaining({ message: 'killed by signal 9' });
+  expect(() => execution.unwrap()).toThrow(expect.objectContaining({ code: 'crashed', cause }));
+  expect(runtime.lastError).toMatchObject({ code: 'crashed', cause });
+});
+
 it('decodes characters that are cut between chunks, and marks one that never ends', async () => {
   const [a, b] = [encoder.encode('é€').subarray(0, 3), encoder.encode('é€').subarray(3)];
   const execution = await run({ stdout: [a, b], stderr: encoder.encode('\ufeffx€').subarray(0, 5) });
@@ -52,6 +60,7 @@ it('decodes characters that are cut between chunks, and marks one that never end
 it.each<[FakeOutcome, string, string | undefined]>([
   [{ error: { name: 'ValueError', value: 'no' } }, 'error', 'python'],
   [{ error: { name: 'MemoryError', value: '' } }, 'oom', 'memory'],
+  [{ error: { name: '__main__.MemoryError', value: '' } }, 'error', 'python'],
   [{ error: { name: 'SystemExit', value: '3' }, exitCode: 3 }, 'error', 'python'],
   [{ error: { name: 'SystemExit', value: '0' }, exitCode: 0 }, 'ok', undefined],
   [{ error: { name: 'KeyboardInterrupt', value: '' } }, 'error', 'python'],

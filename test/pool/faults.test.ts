@@ -18,8 +18,25 @@ it('fails only the run on the worker that crashed', async () => {
   expect(crashed?.error?.message).toContain('killed by signal 9');
   expect(() => crashed?.unwrap()).toThrow(WorkerError);
   expect(runtime.engine.alive).toHaveLength(2);
-  expect(events).toContainEqual(expect.objectContaining({ type: 'worker:restart', reason: 'crashed' }));
+  const error = expect.objectContaining({ code: 'crashed' });
+  expect(events).toContainEqual(
+    expect.objectContaining({ type: 'worker:restart', reason: 'crashed', error }),
+  );
   expect(runtime.stats()).toMatchObject({ crashes: 1, restarts: 1, completed: 4 });
+});
+
+it('takes what an engine throws for a crash of the run', async () => {
+  const { runtime } = subject();
+  await runtime.warm();
+  const [worker] = runtime.engine.workers;
+  if (!worker) throw new Error('no worker');
+  worker.run = () => {
+    throw new Error('the pipe is closed');
+  };
+  const execution = await runtime.run('1');
+  expect(execution).toMatchObject({ status: 'crashed', worker: { lost: true } });
+  expect(execution.error?.message).toContain('the pipe is closed');
+  expect((await runtime.run('1')).status).toBe('ok');
 });
 
 it('replaces a worker that dies while it is idle', async () => {

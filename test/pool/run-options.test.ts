@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { decodeValue } from '../../src/protocol/value-codec.ts';
 import type { RunOptions } from '../../src/runtime.ts';
 import { settled, subject } from './subject.ts';
@@ -98,6 +98,34 @@ it('interrupts a run whose streams are being read', async () => {
   expect(runtime.engine.starts).toHaveLength(0);
 });
 
+it('reads no stream for a signal that was aborted before', async () => {
+  const { runtime } = subject();
+  const read = vi.fn();
+  const files = { a: { [Symbol.asyncIterator]: read } };
+  expect((await runtime.run('1', { files, signal: AbortSignal.abort() })).status).toBe('interrupted');
+  expect(read).not.toHaveBeenCalled();
+});
+
+it('stops reading the streams of a run that was interrupted', async () => {
+  const { runtime } = subject();
+  const next = Promise.withResolvers<void>();
+  let closed = false;
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    try {
+      await next.promise;
+      for (;;) yield new Uint8Array(1);
+    } finally {
+      closed = true;
+    }
+  }
+  const run = runtime.run('1', { files: { a: endless() } });
+  run.interrupt();
+  expect((await run).status).toBe('interrupted');
+  next.resolve();
+  await settled();
+  expect(closed).toBe(true);
+});
+
 it.each(['/etc/passwd', '../up', 'a/../../b', 'a//b', './a', '', 'a\0b', 'a\\b'])(
   'refuses the path %j',
   async (path) => {
@@ -137,4 +165,37 @@ it('refuses what does not fit into a message', async () => {
   const { runtime } = subject();
   const huge = new Uint8Array(65 * 2 ** 20);
   await expect(runtime.run('1', { globals: { huge } })).rejects.toMatchObject({ code: 'usage' });
+});
+
+it('has a place in the queue for each run whose files it reads, and reads none without one', async () => {
+  const { runtime } = subject({ maxQueue: 1 });
+  const next = Promise.withResolvers<void>();
+  const read = vi.fn();
+  async function* late(): AsyncGenerator<Uint8Array> {
+    read();
+    await next.promise;
+    yield new Uint8Array(1);
+  }
+  const [first, second, third] = [1, 2, 3].map(() => runtime.run('1', { files: { a: late() } }));
+  await expect(third).rejects.toMatchObject({ code: 'queue_full', details: { waiting: 2 } });
+  await expect(runtime.run('1')).rejects.toMatchObject({ code: 'queue_full' });
+  expect(read).toHaveBeenCalledTimes(2);
+  expect(runtime.stats()).toMatchObject({ queued: 2, running: 0, rejected: 2 });
+  second?.interrupt();
+  expect((await second)?.status).toBe('interrupted');
+  next.resolve();
+  expect((await first)?.status).toBe('ok');
+  // Places are given back, also by a run whose globals cannot cross.
+  await runtime.run('1', { globals: { f: () => 1 } }).catch(() => undefined);
+  expect(runtime.stats().queued).toBe(0);
+});
+
+it('uses the options as they were checked', async () => {
+  let reads = 0;
+  const message = await sent({
+    get filename() {
+      return ++reads === 1 ? 'checked.py' : undefined;
+    },
+  });
+  expect(message.filename).toBe('checked.py');
 });

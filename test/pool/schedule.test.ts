@@ -96,6 +96,8 @@ it('ends every run in exactly one way and comes back to its size, whatever happe
         'boot_failed',
       ];
       for (const outcome of await outcomes(runs)) expect(known).toContain(outcome);
+      for (const end of await Promise.allSettled(runs))
+        if (end.status === 'fulfilled') expect(end.value.error?.value ?? '').not.toContain("isn't ready");
 
       // A run that wants a clean interpreter never comes after one that leaves its state.
       for (const worker of runtime.engine.workers) {

@@ -131,9 +131,11 @@ it('kills a worker that sends far more than its output limit', async () => {
   const execution = await runtime.run('x', { outputBytes: 1000 });
   expect(execution).toMatchObject({
     status: 'crashed',
-    error: { name: 'WorkerCrashed' },
+    error: { name: 'OutputLimit', value: expect.stringContaining('1000 bytes of its output limit') },
     worker: { lost: true },
   });
-  expect(execution.error?.message).toContain('more output than its limit');
+  expect(() => execution.unwrap()).toThrow(expect.objectContaining({ name: 'LimitError', code: 'output' }));
+  expect(runtime.lastError).toMatchObject({ code: 'output' });
+  expect(runtime.stats()).toMatchObject({ crashes: 1, restarts: 1 });
   expect(execution.stdout.length).toBeLessThanOrEqual(flood.length);
 });

@@ -90,3 +90,30 @@ it('tells the runtime and the runs that wait of the progress of a boot', async (
   run.interrupt();
   await run;
 });
+
+it('goes on when a listener and the logger throw', async () => {
+  const fail = () => {
+    throw new Error('no disk');
+  };
+  const { runtime } = subject({ logger: { info: fail, warn: fail, error: fail } });
+  runtime.subscribe(fail);
+  expect((await runtime.run('crash')).status).toBe('crashed');
+  expect((await runtime.run('1')).status).toBe('ok');
+  await runtime.close();
+});
+
+it('takes a restart that a listener asks for while a worker is lost', async () => {
+  const { runtime, advance } = subject({ killGraceMs: 10 });
+  await runtime.warm();
+  const restarts: Promise<void>[] = [];
+  runtime.subscribe((event) => {
+    if (event.type === 'drain') restarts.push(runtime.restart());
+  });
+  const run = runtime.run('hang', { timeoutMs: 10 });
+  await advance(110);
+  await advance(10);
+  expect((await run).worker.lost).toBe(true);
+  expect(restarts).toHaveLength(1);
+  await Promise.all(restarts);
+  expect((await runtime.run('1')).status).toBe('ok');
+});

@@ -97,6 +97,9 @@ function launch(data: ThreadData): Place {
     stderr: true,
     resourceLimits: { maxOldGenerationSizeMb: javascriptHeapMb },
   });
+  // Nothing is meant to be written there; unread, it would pile up.
+  thread.stdout.resume();
+  thread.stderr.resume();
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let failure = '';
   let ended = false;
