@@ -2,6 +2,7 @@
 // Plain JavaScript that old versions of Node can read: a clone brings its own Node, and the message must be ours.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -9,6 +10,8 @@ const [major, minor] = process.versions.node.split('.').map(Number);
 const main = new URL('../dist/cli/main.js', import.meta.url);
 
 if (major > 22 || (major === 22 && minor >= 15)) {
+  // Compiled code of our modules is kept between starts, in the system's folder for temporary files.
+  module.enableCompileCache();
   if (existsSync(main)) await (await import(main.href)).main(process.argv.slice(2));
   else fail('it is not built yet: run `npm run build`');
 } else {

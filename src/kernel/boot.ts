@@ -2,6 +2,7 @@ import { type DecodedImage, encodeImage, type Fingerprint, ImageError, placePage
 import { LibraryTracker } from './libraries.ts';
 import { clearDeadStack, heapTop, type MemoryLimit } from './memory.ts';
 import {
+  adoptHeap,
   createModule,
   finishBoot,
   type HiwireState,
@@ -78,7 +79,7 @@ export async function bootInterpreter(
     const { executeAddress, python } = image.header;
     return { module, api, libraries, executeAddress, python };
   }
-  finishBoot(api, null);
+  finishBoot(api);
   prepareDevices(module);
   for (const name of packages.imports) importModule(module, name);
   const executeAddress = importExecute(module);
@@ -115,7 +116,7 @@ async function restore(image: DecodedImage, packages: PackageFiles, into: Unstar
   const known = header.linked.libraries.length > 0 ? module.HEAPU8.length : top;
   placePages(image, module.HEAPU8, { start, end, top: known });
   module.stackRestore(header.stackPointer);
-  finishBoot(api, header.hiwire as HiwireState);
+  adoptHeap(module, api, header.hiwire as HiwireState);
 }
 
 /** Freezes a booted interpreter that has run no guest code. */

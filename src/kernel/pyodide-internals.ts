@@ -131,7 +131,12 @@ export interface PyodideModule {
   stackSave(): number;
   stackRestore(pointer: number): void;
   _sbrk(bytes: number): number;
+  _jslib_init(): void;
+  _init_pyodide_proxy(): void;
+  runtimeKeepalivePush(): void;
   __hiwire_get(index: number): unknown;
+  __hiwire_set(index: number, value: unknown): number;
+  __hiwire_immortal_add(value: unknown): void;
   __hiwire_slot_info(index: number): number;
   __hiwire_immortal_get(index: number): unknown;
   _emscripten_get_sbrk_ptr(): number;
@@ -154,20 +159,12 @@ interface PyodideApi {
   sitePackages: string;
   pyVersionTuple: readonly [number, number, number];
   getExpectedKeys(): unknown[];
-  scheduleCallback: unknown;
-  abortSignalAny: unknown;
-  finalizeBootstrap(snapshot?: HiwireState, deserialize?: (name: unknown) => unknown): unknown;
+  finalizeBootstrap(): unknown;
 }
 
-/** The JS reference table of an image: what Pyodide's `restoreSnapshot` calls the snapshot's configuration. */
+/** The JS reference table of an image: after Pyodide's own entries, members of its `API` object by name. */
 export interface HiwireState {
-  hiwireKeys: (
-    | null
-    | { path: string[] }
-    | { API: true }
-    | { abortSignalAny: true }
-    | { serialized: string }
-  )[];
+  hiwireKeys: (null | { name: string })[];
   immortalKeys: string[];
 }
 
@@ -274,15 +271,33 @@ export async function createModule(
   return { module, api };
 }
 
-/** Pyodide's second half of the boot: its JavaScript side learns of the interpreter in the heap. */
-export function finishBoot(api: PyodideApi, hiwire: HiwireState | null): void {
-  if (hiwire === null) api.finalizeBootstrap();
-  else api.finalizeBootstrap(hiwire, (name) => deserialize(api, name));
+/** Pyodide's second half of a plain boot: its Python side and its JavaScript side learn of each other. */
+export function finishBoot(api: PyodideApi): void {
+  api.finalizeBootstrap();
+}
+
+/**
+ * The part of that which a restored heap needs: its C side is initialised, and its JS reference table filled. Pyodide
+ * would go on to make proxies for its JavaScript API, by running Python; nobody here uses it.
+ */
+export function adoptHeap(module: PyodideModule, api: PyodideApi, hiwire: HiwireState): void {
+  module._jslib_init();
+  module._init_pyodide_proxy();
+  module.runtimeKeepalivePush();
+  const references = [
+    ...api.getExpectedKeys(),
+    ...hiwire.hiwireKeys.map((key) => (key === null ? null : deserialize(api, key))),
+  ];
+  references.forEach((value, index) => {
+    if (module.__hiwire_set(index, value ?? null) < 0)
+      throw new Error(`JS reference table: no room for ${index}`);
+  });
+  for (const key of hiwire.immortalKeys) module.__hiwire_immortal_add(key);
 }
 
 /**
  * The JS reference table as data: only what a boot without guest code leaves there is known; anything else refuses.
- * Indices below the expected keys are Pyodide's own and put back by `finalizeBootstrap`.
+ * Indices below the expected keys are Pyodide's own and put back by `adoptHeap`.
  */
 export function serializeHiwire(module: PyodideModule, api: PyodideApi): HiwireState {
   const expected = api.getExpectedKeys();
@@ -294,10 +309,8 @@ export function serializeHiwire(module: PyodideModule, api: PyodideApi): HiwireS
     } catch {
       break;
     }
-    if (value === null || value === undefined) hiwireKeys.push(null);
-    else if (value === api) hiwireKeys.push({ API: true });
-    else if (value === api.abortSignalAny) hiwireKeys.push({ abortSignalAny: true });
-    else hiwireKeys.push({ serialized: nameOf(api, value, index) });
+    const free = value === null || value === undefined;
+    hiwireKeys.push(free ? null : { name: nameOf(api, value, index) });
   }
   const immortalKeys: string[] = [];
   const firstImmortal = 7;
@@ -321,9 +334,9 @@ function nameOf(api: PyodideApi, value: unknown, index: number): string {
   throw new Error(`JS reference table: entry ${index} (${typeof value}) can't be kept in an image`);
 }
 
-function deserialize(api: PyodideApi, name: unknown): unknown {
-  const value = (api as unknown as Record<string, unknown>)[String(name)];
-  if (value === undefined) throw new Error(`JS reference table: nothing is called ${String(name)}`);
+function deserialize(api: PyodideApi, key: { name: string }): unknown {
+  const value = (api as unknown as Record<string, unknown>)[key.name];
+  if (value === undefined) throw new Error(`JS reference table: nothing is called ${key.name}`);
   return value;
 }
 

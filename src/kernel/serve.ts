@@ -17,6 +17,8 @@ export interface KernelHost {
   loadAssets(init: InitMessage, progress: BootProgress): Promise<KernelAssets>;
   /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
   lockDown(): void;
+  /** Called once when nobody waits: the boot leaves much behind that the engine would keep for long. */
+  collectGarbage(): void;
   signals: Int32Array;
 }
 
@@ -55,6 +57,14 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       bootMs: performance.now() - started,
       parts,
     });
+    if (init.options.warmingRuns > 0) tidy();
+  };
+
+  let tidied = false;
+  const tidy = (): void => {
+    if (tidied) return;
+    tidied = true;
+    host.collectGarbage();
   };
 
   const fail = (id: string | null, error: WorkerError): void => {
@@ -70,6 +80,8 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         try {
           if (kernel === undefined) throw new Error('run before the kernel was ready');
           kernel.run(message);
+          // A run was waiting when the kernel got ready: only now is there time.
+          tidy();
         } catch (error) {
           // The interpreter is beyond repair, so the worker is: its host ends it.
           fail(null, crash(error));

@@ -6,7 +6,7 @@ declare namespace Deno {
   };
   const stdout: { writeSync(bytes: Uint8Array): number };
   const permissions: { revokeSync(permission: { name: string }): unknown };
-  function readFile(path: URL): Promise<Uint8Array<ArrayBuffer>>;
+  function readFileSync(path: URL): Uint8Array<ArrayBuffer>;
   function memoryUsage(): { rss: number };
   function exit(code: number): never;
 }

@@ -2,7 +2,7 @@
  * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
  * none, and loses every permission before guest code runs.
  */
-import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
+import { type DecodedImage, decodeImage, unreadable, verifyImage } from '../../image/format.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
@@ -10,9 +10,9 @@ import type { HostMessage, InitMessage, WorkerMessage } from '../../protocol/mes
 
 const post: (message: WorkerMessage, transfer: Transferable[]) => void =
   globalThis.postMessage.bind(globalThis);
-const readFile = Deno.readFile;
+const readFileSync = Deno.readFileSync;
 const { revokeSync } = Deno.permissions;
-const collectGarbage = (globalThis as { gc?: () => void }).gc;
+const gc = (globalThis as { gc?: () => void }).gc;
 
 function start(signals: Int32Array): void {
   const serve = serveKernel({
@@ -27,33 +27,39 @@ function start(signals: Int32Array): void {
       const { assets, fingerprint } = init.options;
       if (assets === null) throw new Error('a Deno worker needs the places of its assets');
       let done = 0;
-      const read = async (url: string): Promise<Uint8Array<ArrayBuffer>> => {
-        const bytes = await readFile(new URL(url));
+      const read = (url: string): Uint8Array<ArrayBuffer> => {
+        const bytes = readFileSync(new URL(url));
         done += bytes.length;
         progress('assets', done, 0, 'reading the runtime');
         return bytes;
       };
-      const [glue, wasm, stdlib, image] = await Promise.all([
+      const loadImage = async (url: string): Promise<DecodedImage> => {
+        let bytes: Uint8Array<ArrayBuffer>;
+        try {
+          bytes = read(url);
+        } catch (error) {
+          return unreadable(error);
+        }
+        const decoded = decodeImage(bytes, fingerprint);
+        await verifyImage(bytes);
+        return decoded;
+      };
+      // The longest first: compiling goes on in other threads while this one reads.
+      const [wasm, image, glue] = await Promise.all([
+        WebAssembly.compile(read(assets.wasmUrl)),
+        assets.imageUrl === null ? null : loadImage(assets.imageUrl),
         import(assets.glueUrl) as Promise<PyodideGlue>,
-        read(assets.wasmUrl).then((bytes) => WebAssembly.compile(bytes)),
-        read(assets.stdlibUrl),
-        assets.imageUrl === null
-          ? null
-          : read(assets.imageUrl)
-              .catch(unreadable)
-              .then(async (bytes) => {
-                const decoded = decodeImage(bytes, fingerprint);
-                await verifyImage(bytes);
-                return decoded;
-              }),
       ]);
+      const stdlib = read(assets.stdlibUrl);
       disguiseRealm();
       return { glue, wasm, stdlib, image, packages: { files: new Map(), imports: [] } };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });
       Reflect.deleteProperty(globalThis, 'gc');
-      collectGarbage?.();
+    },
+    collectGarbage() {
+      gc?.();
     },
   });
   // The supervisor has parsed it.

@@ -32,5 +32,6 @@ const serve = serveKernel({
     };
   },
   lockDown() {},
+  collectGarbage() {},
 });
 port.on('message', (message: unknown) => serve(parseHostMessage(message)));
