@@ -17,10 +17,12 @@ export interface KernelHost {
   loadAssets(init: InitMessage, progress: BootProgress): Promise<KernelAssets>;
   /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
   lockDown(): void;
-  /** Called once when nobody waits: the boot leaves much behind that the engine would keep for long. */
-  collectGarbage(): void;
+  /** Called once, when the kernel has been idle: the boot leaves much behind that the engine would keep for long. */
+  collectGarbage?: () => void;
   signals: Int32Array;
 }
+
+const idleMs = 200;
 
 /** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */
 export function serveKernel(host: KernelHost): (message: HostMessage) => void {
@@ -57,14 +59,18 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       bootMs: performance.now() - started,
       parts,
     });
-    if (init.options.warmingRuns > 0) tidy();
+    tidyWhenIdle();
   };
 
-  let tidied = false;
-  const tidy = (): void => {
-    if (tidied) return;
-    tidied = true;
-    host.collectGarbage();
+  let { collectGarbage } = host;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+  const tidyWhenIdle = (): void => {
+    if (collectGarbage === undefined) return;
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      collectGarbage?.();
+      collectGarbage = undefined;
+    }, idleMs);
   };
 
   const fail = (id: string | null, error: WorkerError): void => {
@@ -80,8 +86,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         try {
           if (kernel === undefined) throw new Error('run before the kernel was ready');
           kernel.run(message);
-          // A run was waiting when the kernel got ready: only now is there time.
-          tidy();
+          tidyWhenIdle();
         } catch (error) {
           // The interpreter is beyond repair, so the worker is: its host ends it.
           fail(null, crash(error));

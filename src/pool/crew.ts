@@ -11,7 +11,7 @@ import { Slot, type SlotOwner } from './slot.ts';
 /** A worker that is ended in order may take so long. */
 const shutdownGraceMs = 1000;
 /** Of a worker that nobody waits for: cold code makes its first runs slow. */
-const warmingRuns = 3;
+const warmingRuns = 1;
 
 export interface CrewHooks {
   /** Something changed that may let a waiting run start, or never start. */

@@ -58,9 +58,7 @@ function start(signals: Int32Array): void {
       for (const name of ['read', 'import']) revokeSync({ name });
       Reflect.deleteProperty(globalThis, 'gc');
     },
-    collectGarbage() {
-      gc?.();
-    },
+    ...(gc === undefined ? {} : { collectGarbage: gc }),
   });
   // The supervisor has parsed it.
   globalThis.onmessage = (event: MessageEvent<HostMessage>) => serve(event.data);

@@ -32,6 +32,5 @@ const serve = serveKernel({
     };
   },
   lockDown() {},
-  collectGarbage() {},
 });
 port.on('message', (message: unknown) => serve(parseHostMessage(message)));
