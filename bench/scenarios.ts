@@ -107,6 +107,15 @@ export async function latency(bench: Bench): Promise<void> {
         return await cleanRun(runtime);
       }),
     );
+    results.add(
+      'clean run, after 50 ms of idleness',
+      product,
+      'ms',
+      await samples(each / 2, async () => {
+        await pause(50);
+        return await cleanRun(runtime);
+      }),
+    );
     results.add('clean run, back to back', product, 'ms', await samples(each * 2, () => cleanRun(runtime)));
     results.add('warm call, state kept', product, 'ms', await samples(each * 2, () => cleanRun(kept)));
     results.add('warm call, state kept', names.warm, 'ms', await samples(each * 2, () => peerRun(warm)));
@@ -118,6 +127,15 @@ export async function latency(bench: Bench): Promise<void> {
       'ms',
       await samples(each, async () => {
         await pause(5);
+        return await peerRun(python.fork);
+      }),
+    );
+    results.add(
+      'clean run, after 50 ms of idleness',
+      names.fork,
+      'ms',
+      await samples(each / 2, async () => {
+        await pause(50);
         return await peerRun(python.fork);
       }),
     );

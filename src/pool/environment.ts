@@ -1,5 +1,3 @@
-import type { RuntimeOptions } from './runtime-options.ts';
-
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const booleans = new Map([
@@ -12,8 +10,17 @@ function integer(text: string, min: number, max: number): number | undefined {
   return value >= min && value <= max ? value : undefined;
 }
 
-/** What operators set by environment variables. Adds a problem for each malformed one; empty ones count as unset. */
-export function readEnvironment(env: Environment, problems: string[]): RuntimeOptions {
+/** What operators may set; each is a default that the options override. */
+export interface OperatorSettings {
+  pool: boolean | undefined;
+  size: number | undefined;
+  healthCheckIntervalMs: number | undefined;
+  limits: { timeoutMs: number | undefined };
+  recycle: { maxRequests: number | undefined; maxHeapBytes: number | undefined };
+}
+
+/** Reads the environment variables of operators. Adds a problem for each malformed one; empty ones count as unset. */
+export function readEnvironment(env: Environment, problems: string[]): OperatorSettings {
   const read = <T>(names: readonly string[], wanted: string, parse: (text: string) => T | undefined) => {
     const name = names.find((candidate) => env[candidate]);
     const text = name === undefined ? undefined : env[name]?.trim();

@@ -4,7 +4,6 @@ import { abandonedExecution, finishedExecution, type Loss, type RunFacts } from 
 import { OutputCollector } from './output.ts';
 import type { QueueEntry } from './queue.ts';
 import { RunHandle } from './run-handle.ts';
-import type { Slot } from './slot.ts';
 
 export type JobMessage = Omit<RunMessage, 'kind' | 'after'>;
 type Callbacks = Pick<RunOptions, 'onStdout' | 'onStderr' | 'onDisplay' | 'onProgress'>;
@@ -14,6 +13,21 @@ export interface RunRequest {
   message: JobMessage;
   isolation: Isolation;
   limits: RunLimits;
+}
+
+/** Why a slot is given up while it may have a run. `reason`: why it's replaced, when `code` doesn't say it all. */
+export interface SlotLoss extends Loss {
+  reason?: 'unhealthy';
+}
+
+/** What a job knows of the worker that runs it. */
+export interface JobPlace {
+  readonly description: Omit<RunFacts['worker'], 'lost'>;
+  /** How much of its boot fell into the time since then. */
+  bootMsSince(time: number): number;
+  /** Interrupts the run. */
+  stop(): void;
+  abandon(loss: SlotLoss): void;
 }
 
 /** One run on its way through the pool. It is settled exactly once. */
@@ -28,7 +42,7 @@ export class Job {
   /** Its place in the queue. */
   entry: QueueEntry<Job> | undefined;
   /** The worker that runs it. */
-  slot: Slot | undefined;
+  slot: JobPlace | undefined;
   settled = false;
   onSettled: (() => void) | undefined;
   readonly #callbacks: Callbacks;
@@ -66,7 +80,7 @@ export class Job {
 
   // ---- while it runs -----------------------------------------------------------------------------------------------
 
-  started(slot: Slot, now: number): void {
+  started(slot: JobPlace, now: number): void {
     this.slot = slot;
     this.#startedAt = now;
     this.handle.status('running');

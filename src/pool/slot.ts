@@ -5,8 +5,8 @@ import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime
 import type { Timer } from '../util/clock.ts';
 import { ActiveRun } from './active-run.ts';
 import type { PoolContext } from './context.ts';
-import { type Loss, lossError } from './execution.ts';
-import type { Job } from './job.ts';
+import { lossError } from './execution.ts';
+import type { Job, SlotLoss } from './job.ts';
 import {
   type After,
   initialSlotState,
@@ -32,11 +32,6 @@ export interface SlotOwner {
   lost(slot: Slot, reason: RestartReason, error?: Error): void;
   /** Nothing is left of it. */
   gone(slot: Slot, expected: boolean): void;
-}
-
-/** Why a slot is given up while it may have a run. `reason`: why it's replaced, when `code` doesn't say it all. */
-export interface SlotLoss extends Loss {
-  reason?: 'unhealthy';
 }
 
 /** One worker's place in the pool, from the start of its boot to the end of its process. */
