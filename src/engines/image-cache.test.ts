@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ImageCache } from './image-cache.ts';
 
@@ -26,6 +26,28 @@ describe('ImageCache', () => {
     ].map((print) => cache.pathOf(print));
     expect(new Set(paths).size).toBe(5);
     expect(paths.filter((path) => path.includes('packages-')).length).toBe(1);
+  });
+
+  it('removes what has long been of no use when it builds, and nothing else', async () => {
+    const folder = join(dir, 'images');
+    await mkdir(folder, { recursive: true });
+    const hour = 3600;
+    const ages = {
+      'old.image': 31 * 24 * hour,
+      'new.image': hour,
+      'old.tmp': 2 * hour,
+      'new.tmp': 1,
+      note: 99 * 24 * hour,
+    };
+    for (const [name, seconds] of Object.entries(ages)) {
+      await writeFile(join(folder, name), '');
+      const time = new Date(Date.now() - seconds * 1000);
+      await utimes(join(folder, name), time, time);
+    }
+    const path = await cache.find(fingerprint, async () => image);
+    expect((await readdir(folder)).sort()).toStrictEqual(
+      ['new.image', 'new.tmp', 'note', basename(path)].sort(),
+    );
   });
 
   it('builds what is missing, once for all who ask, and never what is there', async () => {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import envPaths from 'env-paths';
 import type { Fingerprint } from '../image/format.ts';
@@ -8,6 +8,9 @@ import type { Fingerprint } from '../image/format.ts';
 export function defaultCacheDir(): string {
   return process.env.VIVARIUM_CACHE_DIR ?? envPaths('vivarium', { suffix: '' }).cache;
 }
+
+const temporaryKeepMs = 3_600_000;
+const imageKeepMs = 30 * 24 * 3_600_000;
 
 interface Build {
   path: Promise<string>;
@@ -86,11 +89,23 @@ export class ImageCache {
       await writeFile(temporary, image, { mode: 0o600, flush: true });
       await rename(temporary, path);
       this.#built += 1;
+      await this.#removeOld(path);
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
     return path;
+  }
+
+  /** Images of other versions, and what a process left that was killed while it wrote. Both can be made again. */
+  async #removeOld(kept: string): Promise<void> {
+    for (const name of await readdir(this.#dir)) {
+      const path = join(this.#dir, name);
+      const keepMs = name.endsWith('.tmp') ? temporaryKeepMs : imageKeepMs;
+      if (path === kept || !/\.(image|tmp)$/.test(name)) continue;
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+      if (Date.now() - mtimeMs > keepMs) await rm(path, { recursive: true, force: true });
+    }
   }
 }
 
