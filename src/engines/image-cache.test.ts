@@ -76,17 +76,23 @@ describe('ImageCache', () => {
   it('passes a build on when the first who asked gives up', async () => {
     const first = new AbortController();
     const order: string[] = [];
-    const build = (name: string, signal?: AbortSignal) => (): Promise<Uint8Array> => {
-      order.push(name);
-      if (signal === undefined) return Promise.resolve(image);
-      const { promise, reject } = Promise.withResolvers<Uint8Array>();
-      signal.addEventListener('abort', () => reject(signal.reason));
-      queueMicrotask(() => first.abort(new Error('enough')));
-      return promise;
+    const { promise: started, resolve: start } = Promise.withResolvers<void>();
+    const never = (): Promise<Uint8Array> => {
+      order.push('one');
+      start();
+      return new Promise((_, reject) => {
+        first.signal.addEventListener('abort', () => reject(first.signal.reason));
+      });
     };
-    const one = cache.find(fingerprint, build('one', first.signal), first.signal);
+    const build = (name: string) => async (): Promise<Uint8Array> => {
+      order.push(name);
+      return image;
+    };
+    const one = cache.find(fingerprint, never, first.signal);
+    await started;
     const two = cache.find(fingerprint, build('two'));
     const three = cache.find(fingerprint, build('three'));
+    first.abort(new Error('enough'));
     await expect(one).rejects.toThrow('enough');
     expect(await two).toBe(await three);
     expect(order.length).toBe(2);
