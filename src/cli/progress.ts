@@ -2,6 +2,7 @@ import { clearLine, cursorTo } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { Progress } from '../runtime.ts';
+import { type Clock, systemClock, type Timer } from '../util/clock.ts';
 import { formatBytes } from './values.ts';
 
 /** A terminal, or what stands for one in tests. */
@@ -12,36 +13,47 @@ export interface Screen extends Writable {
 export interface ProgressBarOptions {
   /** Nothing is shown before: most starts are over by then. Default 300. */
   delayMs?: number;
-  now?: () => number;
+  clock?: Clock;
 }
 
 const barWidth = 20;
-const redrawMs = 50;
+const redrawMs = 100;
 
 /**
- * One line on a terminal: stage, bar, bytes. It appears when the work takes longer than `delayMs`, and leaves no trace.
+ * One line on a terminal: stage, bar, bytes, seconds. It appears when the work takes longer than `delayMs`, and leaves
+ * no trace.
  */
 export class ProgressBar {
   readonly #screen: Screen;
-  readonly #now: () => number;
-  readonly #showAt: number;
-  #drawnAt = Number.NEGATIVE_INFINITY;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  #timer: Timer;
+  #latest: Progress | undefined;
   #visible = false;
   #stopped = false;
 
   constructor(screen: Screen, options: ProgressBarOptions = {}) {
     this.#screen = screen;
-    this.#now = options.now ?? (() => performance.now());
-    this.#showAt = this.#now() + (options.delayMs ?? 300);
+    this.#clock = options.clock ?? systemClock;
+    this.#startedAt = this.#clock.now();
+    this.#timer = this.#drawIn(options.delayMs ?? 300);
   }
 
+  /** What is shown from the next drawing on. */
   update(progress: Progress): void {
-    const now = this.#now();
-    if (this.#stopped || now < this.#showAt || now - this.#drawnAt < redrawMs) return;
-    this.#drawnAt = now;
+    this.#latest = progress;
+  }
+
+  #drawIn(ms: number): Timer {
+    return this.#clock.setTimeout(() => this.#draw(), ms, { unref: true });
+  }
+
+  #draw(): void {
+    this.#timer = this.#drawIn(redrawMs);
+    if (this.#latest === undefined) return;
     this.#visible = true;
     cursorTo(this.#screen, 0);
-    this.#screen.write(this.#line(progress));
+    this.#screen.write(this.#line(this.#latest));
     clearLine(this.#screen, 1);
   }
 
@@ -49,6 +61,7 @@ export class ProgressBar {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#timer.cancel();
     if (!this.#visible) return;
     cursorTo(this.#screen, 0);
     clearLine(this.#screen, 0);
@@ -59,15 +72,19 @@ export class ProgressBar {
     const known = total > 1;
     const filled = known ? Math.round(Math.min(1, done / total) * barWidth) : 0;
     const bar = known ? `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}` : '';
-    const amount = known ? formatShare(done, total) : '';
-    const room = (this.#screen.columns ?? 80) - stage.length - bar.length - amount.length - 4;
+    const amount =
+      total === 0 ? formatAmount(done) : known ? `${formatAmount(done)} of ${formatAmount(total)}` : '';
+    const seconds = `${((this.#clock.now() - this.#startedAt) / 1000).toFixed(1)}s`;
+    const used = stage.length + bar.length + amount.length + seconds.length + 5;
+    const room = (this.#screen.columns ?? 80) - used;
     const tail = room > 4 ? message.slice(0, room) : '';
     const paint = (style: 'cyan' | 'dim', text: string) => styleText(style, text, { stream: this.#screen });
-    return [paint('cyan', stage), bar, amount, paint('dim', tail)].filter((part) => part !== '').join(' ');
+    const parts = [paint('cyan', stage), bar, amount, tail === '' ? '' : paint('dim', tail), seconds];
+    return parts.filter((part) => part !== '').join(' ');
   }
 }
 
-/** Large totals are bytes; small ones are steps. */
-function formatShare(done: number, total: number): string {
-  return total < 1000 ? `${done} of ${total}` : `${formatBytes(done)} of ${formatBytes(total)}`;
+/** Large numbers are bytes; small ones are steps. */
+function formatAmount(amount: number): string {
+  return amount < 1000 ? String(amount) : formatBytes(amount);
 }

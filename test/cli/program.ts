@@ -17,15 +17,20 @@ export interface VivariumOptions {
   cwd?: string;
   /** Text for stdin. Default: no stdin. `open`: a pipe that never ends. */
   stdin?: string | { open: true };
-  /** Called with all of stdout so far, each time it grows. */
-  onStdout?: (text: string, process: { pid: number; interrupt(): void; closeStdout(): void }) => void;
+  /** Called with all of stdout so far, each time it grows. `interrupt` is Ctrl-C: for the whole group. */
+  onStdout?: (text: string, program: { pid: number; interrupt(): void; closeStdout(): void }) => void;
 }
 
 /** Runs the built command line as a user does: a process of its own. */
 export function vivarium(args: readonly string[], options: VivariumOptions = {}): Promise<Ended> {
   const { stdin, cwd } = options;
   const stdio: SpawnOptions['stdio'] = [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'];
-  const child = spawn(process.execPath, [launcher, ...args], { stdio, ...(cwd !== undefined && { cwd }) });
+  // Detached: the head of a group of its own, as a command in a terminal is.
+  const child = spawn(process.execPath, [launcher, ...args], {
+    stdio,
+    detached: true,
+    ...(cwd !== undefined && { cwd }),
+  });
   if (typeof stdin === 'string') child.stdin?.end(stdin);
   let stdout = '';
   let stderr = '';
@@ -33,7 +38,9 @@ export function vivarium(args: readonly string[], options: VivariumOptions = {})
     stdout += text;
     options.onStdout?.(stdout, {
       pid: child.pid ?? -1,
-      interrupt: () => child.kill('SIGINT'),
+      interrupt: () => {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
+      },
       closeStdout: () => child.stdout?.destroy(),
     });
   });

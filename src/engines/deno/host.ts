@@ -68,6 +68,8 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
     cwd: '/',
     env: denoEnvironment,
     stdio: ['pipe', 'pipe', 'pipe'],
+    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+    detached: process.platform !== 'win32',
     windowsHide: true,
   });
   const { promise: exited, resolve } = Promise.withResolvers<string>();
