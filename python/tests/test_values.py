@@ -105,7 +105,8 @@ def test_buffers(value, wire, part):
 
 
 def test_numpy():
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     assert encode([numpy.int64(5), numpy.float32(0.5), numpy.bool_(True)]) == ["l", 5, 0.5, True]
     assert encode(numpy.array(7)) == 7
     encoded = encode_value(numpy.array([[1, 2], [3, 4]], ">i4").T, LIMIT)
