@@ -175,7 +175,7 @@ export interface RunLimits {
   timeoutMs: number;
   /** Processor time of the run. Default: no limit but `timeoutMs`. */
   cpuMs: number;
-  /** Python's heap. Past it Python raises `MemoryError`. Default 512 MiB. */
+  /** Python's heap, of which Python itself takes 30 MiB. Past it Python raises `MemoryError`. Default 512 MiB. */
   memoryBytes: number;
   /** stdout, stderr and displays together. Default 10 MiB; the rest is dropped and marked. */
   outputBytes: number;

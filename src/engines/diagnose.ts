@@ -16,7 +16,7 @@ export interface DiagnoseOptions {
   denoPath?: string;
 }
 
-/** An image is about 30 MB; below this even one may not fit beside its successor. */
+/** An image of the standard library is about 17 MB; with less there is no room for more than a few. */
 const minFreeBytes = 200e6;
 const denoTimeoutMs = 10_000;
 const run = promisify(execFile);

@@ -12,11 +12,12 @@
  *          …  …    the heap's pages that are not all zero, in the order of `pages`
  */
 
+import { wasmPageBytes } from '../util/wasm.ts';
+
 export const imageVersion = 1;
 export const pageBytes = 4096;
 
 const magic = new Uint8Array([...'VIVIMAGE'].map((letter) => letter.charCodeAt(0)));
-const wasmPageBytes = 65536;
 const preludeBytes = 56;
 const maxHeaderBytes = 64 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 import type { Fingerprint } from '../image/format.ts';
 import type { ResultMessage, RewoundMessage, RunMessage, WorkerMessage } from '../protocol/messages.ts';
 import { signalWords } from '../protocol/signals.ts';
+import { wasmPageBytes } from '../util/wasm.ts';
 import {
   type BootProgress,
   bootInterpreter,
@@ -254,7 +255,7 @@ export class Kernel {
   }
 
   #reportHeap(): void {
-    Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / 65536);
+    Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / wasmPageBytes);
   }
 }
 

@@ -1,6 +1,5 @@
+import { wasmPageBytes } from '../util/wasm.ts';
 import type { PyodideModule } from './pyodide-internals.ts';
-
-const wasmPageBytes = 65536;
 
 /** Bounds the growth of a module's memory: past the limit `malloc` fails and Python raises `MemoryError`. */
 export class MemoryLimit {

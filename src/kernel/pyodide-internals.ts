@@ -183,13 +183,12 @@ export interface ModuleSources {
   /** False when a heap will be copied in. */
   runMain: boolean;
   /** Wraps the imports of the main module. */
-  wrapImports(imports: WebAssembly.ModuleImports, module: () => PyodideModule): void;
+  wrapImports(imports: WebAssembly.ModuleImports): void;
   print(line: string): void;
 }
 
 export const sitePackages = '/lib/python3.14/site-packages';
 export const homeFolder = '/home/pyodide';
-/** Every restored kernel must allocate alike, so the inputs of the boot never vary: no clock, no host names. */
 const stdlibPath = '/lib/python314.zip';
 
 /** Pyodide takes these for a module Web Worker: no Node or Deno branch of its glue is ever entered. */
@@ -225,7 +224,7 @@ export async function createModule(
       enableRunUntilComplete: false,
     },
   } as unknown as PyodideApi;
-  let module: any;
+  const instantiation = Promise.withResolvers<never>();
   const settings = {
     API: api,
     arguments: [],
@@ -238,7 +237,6 @@ export async function createModule(
     locateFile: (path: string) => path,
     preRun: [
       (m: PyodideModule) => {
-        module = m;
         api.pyVersionTuple = [3, 14, 2];
         api.sitePackages = sitePackages;
         m.FS.mkdirTree(sitePackages);
@@ -257,14 +255,16 @@ export async function createModule(
       // Pyodide detects error values with a tiny module of its own; a symbol is its documented fallback.
       imports.env.Jsv_GetError_import = () => noError as any;
       imports.env.JsvError_Check = ((value: unknown) => value === noError) as any;
-      sources.wrapImports(imports.env, () => module);
-      WebAssembly.instantiate(sources.wasm, imports as unknown as WebAssembly.Imports).then((instance) =>
-        done(instance, sources.wasm),
+      sources.wrapImports(imports.env);
+      WebAssembly.instantiate(sources.wasm, imports as unknown as WebAssembly.Imports).then(
+        (instance) => done(instance, sources.wasm),
+        instantiation.reject,
       );
       return {};
     },
   };
-  module = await sources.glue.default(settings);
+  // The glue waits for `done` only: it would never settle when the instantiation fails.
+  const module: any = await Promise.race([sources.glue.default(settings), instantiation.promise]);
   module.locateFile = (path: string) => {
     throw new Error(`unexpected request for ${path}`);
   };

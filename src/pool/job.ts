@@ -8,13 +8,6 @@ import { RunHandle } from './run-handle.ts';
 export type JobMessage = Omit<RunMessage, 'kind' | 'after'>;
 type Callbacks = Pick<RunOptions, 'onStdout' | 'onStderr' | 'onDisplay' | 'onProgress'>;
 
-/** What a run asks for, checked and encoded. */
-export interface RunRequest {
-  message: JobMessage;
-  isolation: Isolation;
-  limits: RunLimits;
-}
-
 /** Why a slot is given up while it may have a run. `reason`: why it's replaced, when `code` doesn't say it all. */
 export interface SlotLoss extends Loss {
   reason?: 'unhealthy';
@@ -37,7 +30,7 @@ export class Job {
   readonly limits: RunLimits;
   readonly submittedAt: number;
   readonly output: OutputCollector = new OutputCollector();
-  /** Set by `prepare`: the files of a run may have to be read first. */
+  /** Absent while the run's files are being read. */
   message: JobMessage | undefined;
   /** Its place in the queue. */
   entry: QueueEntry<Job> | undefined;
@@ -54,7 +47,7 @@ export class Job {
 
   constructor(
     id: string,
-    request: Omit<RunRequest, 'message'>,
+    request: { isolation: Isolation; limits: RunLimits },
     options: Callbacks,
     backend: string,
     now: number,

@@ -42,6 +42,11 @@ it.each([
   [{ maxQueue: 0 }, 3, { maxQueue: 0 }],
   [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB }],
   [
+    { limits: { memoryBytes: 16 * MiB } },
+    3,
+    { maxHeapBytes: 32 * MiB, maxLimits: { memoryBytes: 16 * MiB } },
+  ],
+  [
     { maxLimits: { memoryBytes: 1024 * MiB } },
     3,
     { maxHeapBytes: 1024 * MiB, limits: { memoryBytes: 512 * MiB } },
@@ -135,6 +140,7 @@ it.each([
   [{ limits: { timeoutMs: 20 }, maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (20)'],
   [{ maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (60000)'],
   [{ maxHeapBytes: 64 * MiB }, 'limits.memoryBytes'],
+  [{ maxHeapBytes: 31 * MiB, limits: { memoryBytes: 16 * MiB } }, 'maxHeapBytes'],
   [{ maxHeapBytes: 600 * MiB, maxLimits: { memoryBytes: 700 * MiB } }, 'maxLimits.memoryBytes'],
 ])('refuses %j', (given, message) => {
   expect(() => resolve(given)).toThrow(message);

@@ -77,7 +77,7 @@ export interface RuntimeOptions {
   /** Share one pool with other runtimes of equal options. Default false. */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
-  /** Ceiling of Python's memory in a worker. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
+  /** Ceiling of Python's memory in a worker, 32 MiB or more. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
   maxHeapBytes?: number | undefined;
 }
 
@@ -122,6 +122,9 @@ const defaults = Object.freeze({
   shared: false,
 });
 
+/** Python itself takes 30 MiB: no worker starts with less. */
+const minHeapBytes = 32 * 2 ** 20;
+
 /** So many waiting runs are no burden, and a program that starts a batch at once is no mistake. */
 const autoQueue = 100;
 
@@ -164,7 +167,7 @@ const shape = {
       logMethods.every((name) => typeof (value as Partial<Logger> | null)?.[name] === 'function'),
     ),
   ),
-  maxHeapBytes: optional(integer({ min: 2 ** 20, max: hardLimits.memoryBytes })),
+  maxHeapBytes: optional(integer({ min: minHeapBytes, max: hardLimits.memoryBytes })),
 };
 
 // ---- resolve -------------------------------------------------------------------------------------------------------
@@ -184,9 +187,10 @@ export function resolveRuntimeOptions(
   const { minWorkers, maxWorkers } = workers(options, fromEnv, cpus, problems);
   const isolation = options.isolation ?? defaults.isolation;
   const limits = { ...defaultLimits, ...definedOf(fromEnv.limits), ...definedOf(options.limits) };
-  const maxHeapBytes =
-    options.maxHeapBytes ?? Math.max(limits.memoryBytes, options.maxLimits?.memoryBytes ?? 0);
-  const maxLimits = { ...hardLimits, memoryBytes: maxHeapBytes, ...definedOf(options.maxLimits) };
+  const largest = Math.max(limits.memoryBytes, options.maxLimits?.memoryBytes ?? 0);
+  const maxHeapBytes = options.maxHeapBytes ?? Math.max(largest, minHeapBytes);
+  const memoryBytes = options.maxHeapBytes ?? largest;
+  const maxLimits = { ...hardLimits, memoryBytes, ...definedOf(options.maxLimits) };
   for (const name of limitNames) {
     if (limits[name] <= maxLimits[name]) continue;
     problems.push(

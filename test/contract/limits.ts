@@ -148,6 +148,16 @@ export function limits(subject: Subject): void {
       expect(execution).toMatchObject({ status: 'error', error: { message: '__main__.MemoryError: mine' } });
     });
 
+    it('may be less than Python itself takes', async () => {
+      const limits = { memoryBytes: MIB };
+      await using runtime = await subject.make({ size: 1, limits, maxLimits: limits });
+      expect(await evaluate(runtime.run('1 + 1'))).toBe(2);
+      expect(await runtime.run('bytearray(64 << 20)')).toMatchObject({
+        status: 'oom',
+        worker: { lost: false },
+      });
+    });
+
     it('lets Python handle it', async () => {
       const code = 'try:\n    bytearray(1 << 30)\nexcept MemoryError:\n    x = "handled"\nx';
       expect(await evaluate(subject.run(code, { memoryBytes }))).toBe('handled');

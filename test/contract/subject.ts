@@ -1,4 +1,4 @@
-import type { Execution, Isolation, Run, RunOptions, Runtime, Value } from '../../src/runtime.ts';
+import type { Execution, Isolation, Run, RunOptions, Runtime, SomeLimits, Value } from '../../src/runtime.ts';
 
 /** What the suite asks of a binding. Everything else is the product's default. */
 export interface SubjectOptions {
@@ -6,6 +6,8 @@ export interface SubjectOptions {
   isolation?: Isolation;
   /** False boots plainly, without the frozen image. */
   image?: boolean;
+  limits?: SomeLimits;
+  maxLimits?: SomeLimits;
 }
 
 export type MakeRuntime = (options?: SubjectOptions) => Promise<Runtime>;

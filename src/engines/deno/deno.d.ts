@@ -1,7 +1,6 @@
 /** The part of Deno that the supervisor and the entry use. */
 declare namespace Deno {
   const stdin: {
-    readonly readable: ReadableStream<Uint8Array>;
     read(into: Uint8Array): Promise<number | null>;
   };
   const stdout: { writeSync(bytes: Uint8Array): number };

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { StreamPort } from '../../rpc/stream-port.ts';
+import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
@@ -11,7 +12,6 @@ import { defaultCacheDir, ImageCache } from '../image-cache.ts';
 import { type StartInMode, startWithImage } from '../start-with-image.ts';
 import { findDeno } from './binary.ts';
 
-const wasmPageBytes = 65536;
 /** For the kernel's own JavaScript objects: files, buffers, messages. WebAssembly memory is not in it. */
 const javascriptHeapMb = 512;
 const keptStderrBytes = 4096;
@@ -90,7 +90,7 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
   child.on('error', (error) => resolve(`the worker's process could not be started: ${error.message}`));
   child.on('close', (code, signal) => {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
-    const reason = `the worker's process ended ${how}${lastLine(stderr)}`;
+    const reason = `the worker's process ended ${how}${errorLine(stderr)}`;
     resolve(reason);
     port.end(new Error(reason));
   });
@@ -122,7 +122,7 @@ function denoArguments(readable: readonly string[], maxHeapBytes: number): strin
     '--disallow-code-generation-from-strings',
     // A seventh less memory, no slower.
     '--optimize-for-size',
-    // For one collection at the end of the boot; the entry takes the function away before guest code runs.
+    // For one collection, once the kernel is idle; the entry takes the function away before guest code runs.
     '--expose-gc',
   ];
   return [
@@ -143,7 +143,7 @@ function denoArguments(readable: readonly string[], maxHeapBytes: number): strin
   ];
 }
 
-function lastLine(stderr: string): string {
+function errorLine(stderr: string): string {
   const line =
     stderr
       .trim()

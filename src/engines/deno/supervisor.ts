@@ -8,6 +8,7 @@ import { encodeFrame, FrameDecoder } from '../../protocol/frames.ts';
 import type { HostMessage, WorkerMessage } from '../../protocol/messages.ts';
 import { parseHostMessage } from '../../protocol/parse.ts';
 import { signalWords, stopCode } from '../../protocol/signals.ts';
+import { wasmPageBytes } from '../../util/wasm.ts';
 
 const { exit, memoryUsage } = Deno;
 const stdout = Deno.stdout;
@@ -67,7 +68,7 @@ function receive(message: HostMessage): void {
         kind: 'pong',
         id: message.id,
         busy: running,
-        heapBytes: Atomics.load(signals, signalWords.heapPages) * 65536,
+        heapBytes: Atomics.load(signals, signalWords.heapPages) * wasmPageBytes,
         residentBytes: memoryUsage().rss,
       });
       return;

@@ -6,6 +6,7 @@ import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
 import type { Message } from '../../protocol/envelope.ts';
 import { signalWords, stopCode } from '../../protocol/signals.ts';
 import type { Port } from '../../rpc/port.ts';
+import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
@@ -157,7 +158,7 @@ class ThreadPort implements Port {
         }
         return;
       case 'ping': {
-        const heapBytes = Atomics.load(this.#signals, signalWords.heapPages) * 65536;
+        const heapBytes = Atomics.load(this.#signals, signalWords.heapPages) * wasmPageBytes;
         const pong = { kind: 'pong', id: message.id, busy: this.#running, heapBytes, residentBytes: null };
         queueMicrotask(() => this.onMessage?.(pong));
         return;
