@@ -1,9 +1,18 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { assertAnonymous, machine } from './machine.ts';
+import {
+  coldPackages,
+  firstCall,
+  imageBuilds,
+  packageLatency,
+  packageMemory,
+  packageReplacement,
+  packageThroughput,
+} from './packages.ts';
 import { table, writeSection } from './report.ts';
 import { type Report, Results } from './result.ts';
-import { rewindTime } from './rewind.ts';
+import { rewindTime, rewindTimeOfPackages } from './rewind.ts';
 import { coldCommandLine, latency, replacement, residentMemory, throughput } from './scenarios.ts';
 
 const scenarios = {
@@ -13,6 +22,14 @@ const scenarios = {
   throughput,
   replacement,
   memory: residentMemory,
+  'packages-cold': coldPackages,
+  'packages-latency': packageLatency,
+  'packages-rewind': rewindTimeOfPackages,
+  'packages-first': firstCall,
+  'packages-replacement': packageReplacement,
+  'packages-throughput': packageThroughput,
+  'packages-build': imageBuilds,
+  'packages-memory': packageMemory,
 };
 
 const { values } = parseArgs({

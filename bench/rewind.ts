@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { Catalog } from '../src/catalog/catalog.ts';
 import { createDenoEngine } from '../src/engines/deno/host.ts';
-import type { Worker } from '../src/engines/engine.ts';
+import type { StartOptions, Worker } from '../src/engines/engine.ts';
+import { defaultCacheDir } from '../src/engines/image-cache.ts';
 import { defaultLimits } from '../src/pool/limits.ts';
 import type { RewoundMessage } from '../src/protocol/messages.ts';
+import { wheelFolder } from '../test/wheels.ts';
 import type { Bench } from './scenarios.ts';
 import { samples } from './stats.ts';
 
@@ -27,6 +30,7 @@ async function rewound(worker: Worker, code: string): Promise<RewoundMessage> {
       files: [],
       after: 'rewind',
       seed: null,
+      figures: 'png',
       limits: { ...limits, cpuMs: 0 },
     },
     { onOutput() {}, onDisplay() {}, onRewound: resolve },
@@ -37,19 +41,43 @@ async function rewound(worker: Worker, code: string): Promise<RewoundMessage> {
   return message;
 }
 
-/** What the kernel itself says a rewind took: no caller can see that. */
-export async function rewindTime({ results, quick }: Bench): Promise<void> {
+async function measure(
+  { results, quick }: Bench,
+  work: Record<string, string>,
+  options: Pick<StartOptions, 'image'>,
+  count: number,
+): Promise<void> {
   await using engine = createDenoEngine({ image: true });
   const worker = await engine.start({
     id: 'bench',
-    init: { maxHeapBytes: defaultLimits.memoryBytes, warmingRuns: 0, env: {} },
+    init: { maxHeapBytes: 1024 * 1024 * 1024, warmingRuns: 0, env: {} },
     bootTimeoutMs: 60_000,
+    ...options,
   });
   if (worker.pid !== undefined) results.workerPids.add(worker.pid);
   for (const [scenario, code] of Object.entries(work)) {
-    for (let i = 0; i < 60; i += 1) await rewound(worker, code);
-    const ms = await samples(quick ? 20 : 500, async () => (await rewound(worker, code)).rewindMs);
+    for (let i = 0; i < count / 8; i += 1) await rewound(worker, code);
+    const ms = await samples(quick ? 20 : count, async () => (await rewound(worker, code)).rewindMs);
     results.add(scenario, 'vivarium (deno)', 'ms', ms);
   }
   await worker.shutdown(1000);
+}
+
+/** What the kernel itself says a rewind took: no caller can see that. */
+export async function rewindTime(bench: Bench): Promise<void> {
+  await measure(bench, work, {}, 500);
+}
+
+/** The images are found by their names, as a runtime does. */
+export async function rewindTimeOfPackages(bench: Bench): Promise<void> {
+  for (const image of ['numpy', 'data']) {
+    await using engine = createDenoEngine({ image: true });
+    const catalog = new Catalog({
+      cacheDir: defaultCacheDir(),
+      mirror: wheelFolder,
+      engine: () => Promise.resolve(engine),
+    });
+    const code = image === 'numpy' ? 'import numpy\nfloat(numpy.ones(1000).sum())' : 'import pandas\n1';
+    await measure(bench, { [`rewind, ${image} image`]: code }, { image: await catalog.find({ image }) }, 100);
+  }
 }

@@ -21,8 +21,8 @@ export interface Bench {
   quick: boolean;
 }
 
-const product = 'vivarium (deno)';
-const names = {
+export const product = 'vivarium (deno)';
+export const names = {
   stock: 'stock Pyodide, booted per run',
   warm: 'stock Pyodide, kept warm, never cleaned',
   python: 'CPython process per run',
@@ -31,7 +31,7 @@ const names = {
 const noPython = 'python3 was not found';
 const megabyte = 1e6;
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function expectValue(execution: Execution, value: unknown): void {
   if (execution.status !== 'ok' || execution.value !== value) {

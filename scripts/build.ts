@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -32,7 +32,8 @@ async function main(): Promise<void> {
   const old = join(cache, `old-${process.pid}`);
   await mkdir(staged, { recursive: true });
   try {
-    await Promise.all([compile(staged), bundle(join(staged, 'workers'))]);
+    const recipes = cp(join(root, 'python/recipes'), join(staged, 'recipes'), { recursive: true });
+    await Promise.all([compile(staged), bundle(join(staged, 'workers')), recipes]);
     await writeManifest(join(staged, 'workers'));
     if (existsSync(join(root, 'dist'))) await rename(join(root, 'dist'), old);
     await rename(staged, join(root, 'dist'));
@@ -60,6 +61,7 @@ async function bundle(outdir: string): Promise<void> {
     bundle: true,
     format: 'esm',
     platform: 'neutral',
+    mainFields: ['module', 'main'],
     target: 'es2023',
     external: ['node:*'],
     loader: { '.py': 'text' },

@@ -1,4 +1,6 @@
 import type { Engine } from './engines/engine.ts';
+import { type ImageSource, stdlibImage } from './packages/image-source.ts';
+import type { Hint, ImageFinder, Installer } from './pool/images.ts';
 import { LocalRuntime } from './pool/local-runtime.ts';
 import { type ResolvedRuntimeOptions, resolveRuntimeOptions } from './pool/runtime-options.ts';
 import { Telemetry } from './pool/telemetry.ts';
@@ -12,16 +14,28 @@ export interface RuntimeParts {
   clock?: Clock;
   /** From 0 to 1. */
   random?: () => number;
+  /** The runtime's own. Default: the standard library alone. */
+  image?: ImageSource;
+  /** Without it the runtime has its own image only. */
+  images?: ImageFinder;
+  /** Without it nothing is installed while a run lasts. */
+  installer?: Installer;
+  hint?: Hint;
 }
 
 /** Wires an engine and a pool; every platform's `createRuntime` comes down to this. */
 export function assembleRuntime(parts: RuntimeParts): LocalRuntime {
+  const { engine, images, installer, hint } = parts;
   const options = parts.options ?? resolveRuntimeOptions();
   return new LocalRuntime({
-    engine: parts.engine,
+    engine,
     options,
     clock: parts.clock ?? systemClock,
     random: parts.random ?? Math.random,
     telemetry: new Telemetry(options.logger),
+    image: parts.image ?? stdlibImage,
+    images,
+    installer,
+    hint,
   });
 }

@@ -1,6 +1,9 @@
 /** `vivarium`: what programs name whatever platform they run on. Types, errors and the protocol's version. */
 export { type ErrorCode, errorCodes, type Fault, isErrorCode } from './errors/codes.ts';
 export {
+  InstallError,
+  type InstallFailure,
+  type InstallReason,
   InternalError,
   LimitError,
   PythonError,
@@ -10,8 +13,10 @@ export {
   WorkerError,
 } from './errors/errors.ts';
 export { protocolVersion } from './protocol/messages.ts';
+export { DataFrame, Series } from './protocol/tables.ts';
 export { PythonRepr } from './protocol/values.ts';
 export type {
+  Column,
   Execution,
   ExecutionMemory,
   ExecutionStatus,

@@ -30,6 +30,8 @@ export interface PythonErrorInfo {
   /** The line of the innermost frame, or of a syntax error. */
   line?: number;
   column?: number;
+  /** What would help, when that is known: of a module that is missing, the package that has it. */
+  hint?: string;
 }
 
 /** Stands for a Python object that has no JavaScript counterpart. */
@@ -53,10 +55,50 @@ export type TypedArray =
   | Float32Array
   | Float64Array;
 
-/** A buffer of two or more dimensions, in C order. */
+/**
+ * An array of numpy, in C order: one of any number of dimensions but 0, or of one dimension whose type no typed array
+ * implies. `dtype` is numpy's name. `bool` lies in a `Uint8Array` of 0 and 1, `float16` in a `Float32Array`; `complex64` and
+ * `complex128` have real and imaginary parts in turn; `datetime64[unit]` and `timedelta64[unit]` count units in a
+ * `BigInt64Array`, with the least number for NaT. As a global, `dtype` may be left out of arrays of two or more dimensions.
+ */
 export interface NdArray {
   readonly data: TypedArray;
   readonly shape: readonly number[];
+  readonly dtype: string;
+}
+
+/** Numbers and times as they lie in memory, anything else item by item, with `null` for what is missing. */
+export type Column = TypedArray | NdArray | Value[];
+
+/** A table of pandas, by columns. */
+export interface DataFrame {
+  /** Labels as text. */
+  readonly columns: readonly string[];
+  /** pandas' name of each column's type, e.g. `int64`, `str`, `category`, `datetime64[us, UTC]`. */
+  readonly dtypes: readonly string[];
+  readonly data: readonly Column[];
+  /** `null`: 0, 1, 2, … One of several levels has an array for each row. */
+  readonly index: Column | null;
+  /** One name a level. */
+  readonly indexNames: readonly (string | null)[];
+  /** Count of rows. */
+  readonly length: number;
+  /**
+   * One object a row. Dates and times are `Date`s (pandas' naive ones are taken as UTC), durations milliseconds. Of columns
+   * with the same label the last one counts. With `index`, its levels come first, by their name, else `index` or `level_0` ….
+   */
+  records(options?: { index?: boolean }): Record<string, Value>[];
+}
+
+/** A column of pandas. */
+export interface Series {
+  readonly name: string | null;
+  readonly dtype: string;
+  readonly data: Column;
+  readonly index: Column | null;
+  readonly indexNames: readonly (string | null)[];
+  /** Its items, as `DataFrame.records` gives them. */
+  values(): Value[];
 }
 
 /** What goes into Python as a global, and what comes out as a value. */
@@ -71,6 +113,8 @@ export type Value =
   | TypedArray
   | PythonRepr
   | NdArray
+  | DataFrame
+  | Series
   | Value[]
   | Map<Value, Value>
   | Set<Value>
@@ -103,8 +147,10 @@ export interface ExecutionTimings {
   queuedMs: number;
   /** Booting a worker, when the run had to wait for it. Never charged to the time limit. */
   restoreMs: number;
-  /** In Python, from the first byte code to the reply. */
+  /** In Python, from the first byte code to the reply, without `installMs`. */
   runMs: number;
+  /** Installing packages that the run asked for. Never charged to the time limit. */
+  installMs: number;
   /** Processor time used while the run lasted. */
   cpuMs: number;
   /** Storing a session; 0 without one. */
@@ -141,8 +187,15 @@ export interface Execution {
   readonly memory: ExecutionMemory;
   /** What was cut at its limit. */
   readonly truncated: { stdout: boolean; stderr: boolean; value: boolean; results: boolean; files: boolean };
-  /** `backend` is the engine's kind. `lost`: the worker was killed or died by this run. */
-  readonly worker: { id: string; pid?: number; backend: string; pyodide: string; lost: boolean };
+  /** `backend` is the engine's kind, `image` the image's name. `lost`: the worker was killed or died by this run. */
+  readonly worker: {
+    id: string;
+    pid?: number;
+    backend: string;
+    pyodide: string;
+    image: string;
+    lost: boolean;
+  };
   /** All of stdout as one string. */
   readonly stdout: string;
   readonly stderr: string;
@@ -206,6 +259,16 @@ export interface RunOptions extends SomeLimits {
   stdin?: string | readonly string[] | undefined;
   /** Default: the runtime's. */
   isolation?: Isolation | undefined;
+  /**
+   * The interpreter of this run: `stdlib`, `numpy`, `data`, `science`, a name given by `vivarium image build --name`, or
+   * the path of an image file. Default: the runtime's. An image that is missing is built first, which no limit of the
+   * run is charged for.
+   */
+  image?: string | undefined;
+  /** Requirements (PEP 508) that are frozen into the run's interpreter. Rejects with `InstallError`. */
+  packages?: readonly string[] | undefined;
+  /** How figures of matplotlib that are open at the end come back. Default `png`. */
+  figures?: 'png' | 'svg' | undefined;
   /** Seeds `random` (and `numpy.random` when it is imported) instead of fresh entropy. */
   seed?: number | undefined;
   /** Interrupts the run: the execution's status is `interrupted`. */
@@ -246,7 +309,8 @@ export type RestartReason =
   | 'dirty'
   | 'restart'
   | 'boot_failed';
-export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation';
+/** `image`: it gave way to a worker of another image. */
+export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation' | 'image';
 
 /**
  * What the pool tells, as it happens. `ms` of a restart or a recycling: how long the worker had lived; `error` of a
@@ -269,6 +333,8 @@ export interface WorkerStats {
   id: string;
   pid?: number;
   state: string;
+  /** The name of its image. */
+  image: string;
   runs: number;
   heapBytes: number;
   uptimeMs: number;

@@ -2,13 +2,17 @@
 import { assembleRuntime } from './create-runtime.ts';
 import { FakeEngine } from './engines/fake/fake-engine.ts';
 import type { FakeScript } from './engines/fake/fake-script.ts';
+import { type ImageSource, stdlibImage } from './packages/image-source.ts';
+import type { Hint, ImageFinder, Installer } from './pool/images.ts';
 import { type RuntimeOptions, resolveRuntimeOptions } from './pool/runtime-options.ts';
 import type { Runtime } from './runtime.ts';
 import { type Clock, systemClock } from './util/clock.ts';
 
 export { FakeEngine } from './engines/fake/fake-engine.ts';
-export type { FakeBoot, FakeOutcome, FakeRun, FakeScript } from './engines/fake/fake-script.ts';
+export type { FakeAsk, FakeBoot, FakeOutcome, FakeRun, FakeScript } from './engines/fake/fake-script.ts';
 export type { FakeWorker } from './engines/fake/fake-worker.ts';
+export type { ImageSource } from './packages/image-source.ts';
+export type { Hint, ImageFinder, ImageRequest, Installed, Installer } from './pool/images.ts';
 export type { RuntimeOptions } from './pool/runtime-options.ts';
 export type { Clock, Timer } from './util/clock.ts';
 export { FakeClock } from './util/fake-clock.ts';
@@ -18,6 +22,13 @@ export interface FakeRuntimeOptions extends FakeScript {
   clock?: Clock;
   /** As for a real runtime; `engine` has no effect. Default: one worker. */
   options?: RuntimeOptions;
+  /** What workers hold by default. */
+  image?: ImageSource;
+  /** Finds what runs ask for by `image` and `packages`. Default: any name is an image of that name. */
+  images?: ImageFinder;
+  /** Answers what runs ask to install. Default: nothing is installed. */
+  installer?: Installer;
+  hint?: Hint;
 }
 
 /** A runtime whose workers do what a script says. */
@@ -36,5 +47,18 @@ export function createFakeRuntime(fake: FakeRuntimeOptions = {}): FakeRuntime {
   const { size, minWorkers, maxWorkers } = fake.options ?? {};
   const one = size === undefined && minWorkers === undefined && maxWorkers === undefined;
   const options = resolveRuntimeOptions({ ...fake.options, ...(one ? { size: 1 } : {}) });
-  return Object.assign(assembleRuntime({ engine, options, clock, random: () => 0.5 }), { engine });
+  const { image, images = anyImage, installer, hint } = fake;
+  const parts = { ...(image && { image }), ...(installer && { installer }), ...(hint && { hint }) };
+  const runtime = assembleRuntime({ engine, options, clock, random: () => 0.5, images, ...parts });
+  return Object.assign(runtime, { engine });
+}
+
+const anyImage: ImageFinder = {
+  find: ({ image, packages = [] }) => Promise.resolve(fakeImage(image ?? [...packages].sort().join())),
+};
+
+/** An image that only a fake engine knows. */
+export function fakeImage(name: string): ImageSource {
+  if (name === stdlibImage.name) return stdlibImage;
+  return { ...stdlibImage, lockHash: name, name };
 }

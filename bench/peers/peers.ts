@@ -43,8 +43,34 @@ export function stockPyodideProcess(): Peer {
   };
 }
 
-export async function warmPyodide(): Promise<Peer> {
-  const worker = new Worker(here('warm-pyodide.mjs'), { stdout: true });
+/** Loads the packages from a mirror each time. */
+export function stockPackagesProcess(mirror: string, packages: readonly string[]): Peer {
+  return {
+    run: (code) => command(process.execPath, [here('stock-packages.mjs'), mirror, packages.join(','), code]),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** CPython with native packages: the interpreter of the tests. Undefined where there is none. */
+export function nativePackagesProcess(): Peer | undefined {
+  const python = here('../../.venv/bin/python');
+  const there = spawnSync(python, ['-c', 'import numpy, matplotlib']).status === 0;
+  return there
+    ? { run: (code) => command(python, ['-c', code]), [Symbol.asyncDispose]: async () => {} }
+    : undefined;
+}
+
+export function warmPyodide(): Promise<Peer> {
+  return warmThread(new Worker(here('warm-pyodide.mjs'), { stdout: true }));
+}
+
+export function warmPackages(mirror: string, packages: readonly string[]): Promise<Peer> {
+  return warmThread(
+    new Worker(here('warm-packages.mjs'), { stdout: true, workerData: { mirror, packages } }),
+  );
+}
+
+async function warmThread(worker: Worker): Promise<Peer> {
   await once(worker, 'message');
   return {
     async run(code) {

@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class Reply:
     displays: list[dict[str, Any]]
     value: Any
     parts: list[bytes]
+    asks: list[dict[str, Any]]
 
     @property
     def error(self) -> dict[str, Any]:
@@ -44,7 +45,14 @@ class Request:
     options: dict[str, Any] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
 
+    # Given to the questions that it asks, in order.
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
     def frame(self) -> bytes:
+        request = self._request()
+        return request + b"".join(frame({"kind": "answer", "parts": [], **each}) for each in self.answers)
+
+    def _request(self) -> bytes:
         header = {
             "code": self.code,
             "filename": "<run>",
@@ -57,14 +65,19 @@ class Request:
             **self.options,
             "parts": [len(part) for part in self.parts],
         }
-        text = json.dumps(header).encode()
-        body = len(text).to_bytes(4, "little") + text + b"".join(self.parts)
-        return len(body).to_bytes(4, "little") + body
+        return frame(header, self.parts)
+
+
+def frame(header: dict[str, Any], parts: Sequence[bytes] = ()) -> bytes:
+    text = json.dumps(header).encode()
+    body = len(text).to_bytes(4, "little") + text + b"".join(parts)
+    return len(body).to_bytes(4, "little") + body
 
 
 def parse_frames(data: bytes) -> list[Reply]:
     replies: list[Reply] = []
     displays: list[dict[str, Any]] = []
+    asks: list[dict[str, Any]] = []
     while data:
         size = int.from_bytes(data[:4], "little")
         body, data = data[4 : 4 + size], data[4 + size :]
@@ -78,9 +91,12 @@ def parse_frames(data: bytes) -> list[Reply]:
         if header["kind"] == "display":
             displays.append(header)
             continue
+        if header["kind"] == "ask":
+            asks.append(header["question"])
+            continue
         value = None if header["value"] is None else json.loads(parts[header["value"]])
-        replies.append(Reply(header, displays, value, parts))
-        displays = []
+        replies.append(Reply(header, displays, value, parts, asks))
+        displays, asks = [], []
     return replies
 
 
@@ -163,8 +179,9 @@ def run(run_all: Callable[..., Outcome]) -> Callable[..., Outcome]:
         stdin: bytes = b"",
         interrupts: bool = False,
         parts: list[bytes] | None = None,
+        answers: list[dict[str, Any]] | None = None,
         **options: Any,
     ) -> Outcome:
-        return run_all(Request(code, options, parts or []), stdin=stdin, interrupts=interrupts)
+        return run_all(Request(code, options, parts or [], answers or []), stdin=stdin, interrupts=interrupts)
 
     return run

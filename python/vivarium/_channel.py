@@ -45,13 +45,19 @@ class Channel:
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]]:
         """Reads one frame. EOFError when the kernel has none."""
+        header, parts = self.receive_views()
+        return header, [bytes(part) for part in parts]
+
+    def receive_views(self) -> tuple[dict[str, Any], list[memoryview]]:
+        """The same without a copy of its parts."""
         size = int.from_bytes(self._read_exactly(4), "little")
         body = self._read_exactly(size)
         at = 4 + int.from_bytes(body[:4], "little")
         header, _ = _scan(body[4:at].decode(), 0)
-        parts: list[bytes] = []
+        view = memoryview(body)
+        parts: list[memoryview] = []
         for length in header["parts"]:
-            parts.append(body[at : at + length])
+            parts.append(view[at : at + length])
             at += length
         return header, parts
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ._channel import quote, to_json
+from ._figures import picture_of
 from ._pristine import pristine as __builtins__  # noqa: F401
 from ._repr import safe_repr, type_name
+from ._streams import flush_streams
 
 TEXT_LIMIT = 100_000
 
@@ -34,11 +36,17 @@ def has_rich_display(value: object) -> bool:
     return type(value) not in _PLAIN_TYPES
 
 
-def mime_bundle(value: object) -> Bundle:
-    """All the object offers, `text/plain` always. Methods that raise are named on stderr and skipped."""
+def mime_bundle(value: object, main: bool = False) -> Bundle:
+    """All the object offers, `text/plain` always. Methods that raise are named on stderr and skipped.
+
+    With `main` it is a run's value, after which nothing shows it again.
+    """
     data: dict[str, str] = {}
     metadata: dict[str, object] = {}
-    if has_rich_display(value) and not issubclass(type(value), type):
+    picture = picture_of(value, main)
+    if picture is not None:
+        _take(data, dict.items(picture))
+    elif has_rich_display(value) and not issubclass(type(value), type):
         offered = _offer(value, "_repr_mimebundle_", include=None, exclude=None)
         if offered is not None:
             found, extra = offered if type(offered) is tuple else (offered, {})
@@ -71,10 +79,10 @@ def bundle_fields(data: dict[str, str], metadata: dict[str, object]) -> str:
     return f'"data":{{{members}}},"metadata":{meta}'
 
 
-_send: Callable[[str], None] | None = None
+_send: Callable[[str], object] | None = None
 
 
-def connect_display(send: Callable[[str], None] | None) -> None:
+def connect_display(send: Callable[[str], object] | None) -> None:
     """Where `display()` sends the members of a display frame."""
     global _send
     _send = send
@@ -97,6 +105,15 @@ def display(*objs: object, raw: bool = False, metadata: dict[str, object] | None
             print(data.get("text/plain", ""))
         else:
             _send('"kind":"display",' + bundle_fields(data, extra))
+
+
+def show_picture(picture: dict[str, str | bytes], value: object) -> None:
+    """Displays what has been drawn of the object."""
+    if _send is not None:
+        data = {"text/plain": safe_repr(value, TEXT_LIMIT)}
+        _take(data, dict.items(picture))
+        flush_streams()
+        _send('"kind":"display",' + bundle_fields(data, {}))
 
 
 def _offer(value: object, method: str, **options: object) -> Any:

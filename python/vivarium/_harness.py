@@ -10,19 +10,28 @@ import gc
 import importlib
 import linecache
 import os
-import random
 import sys
-import tempfile
 import time
-import uuid
 from types import CodeType, ModuleType
 from typing import Any
 
 from ._channel import Bytes, Channel, quote, to_json
 from ._clock import HostSleep, checking, make_sleep
-from ._display import TEXT_LIMIT, bundle_fields, connect_display, display, has_rich_display, mime_bundle
+from ._display import (
+    TEXT_LIMIT,
+    bundle_fields,
+    connect_display,
+    display,
+    has_rich_display,
+    mime_bundle,
+    show_picture,
+)
+from ._entropy import find_generators, forget_names, reseed
+from ._figures import begin_figures, install_figures, show_figures
 from ._guard import guard
+from ._install import connect, install
 from ._loop import RunLoop, install_loop
+from ._magics import compile_without_magics
 from ._pristine import pristine as __builtins__  # noqa: F401
 from ._repr import safe_repr
 from ._streams import flush_streams, install_streams
@@ -47,9 +56,6 @@ _CO_COROUTINE = 0x80
 # No identifier, so no name of the run's own; it exists while the last expression is stored and fetched.
 _VALUE_NAME = "<value>"
 
-_seed_random = random.Random.seed
-_urandom = os.urandom
-_shared_random = random._inst
 _sources = linecache.cache
 _modules = sys.modules
 _environ = os.environ
@@ -74,6 +80,7 @@ def boot(sleep: HostSleep, channel_fd_in: int, channel_fd_out: int) -> None:
     global _channel
     _channel = Channel(channel_fd_in, channel_fd_out)
     connect_display(_channel.send)
+    connect(_channel)
     guard.install()
     sleep = checking(sleep)
     time.sleep = make_sleep(sleep)  # type: ignore[assignment]
@@ -86,6 +93,7 @@ def boot(sleep: HostSleep, channel_fd_in: int, channel_fd_out: int) -> None:
             continue
     install_loop(sleep)
     install_streams()
+    install_figures(show_picture)
     if "" not in sys.path:
         sys.path.insert(0, "")
 
@@ -99,9 +107,34 @@ def rehearse(codes: list[str], times: int) -> None:
     for code in codes * times:
         header = {"code": code, "filename": "<rehearsal>", "argv": [], "env": {}, "globals": ["d"]}
         run = _Run({**header, "seed": None, "valueBytes": 1 << 20, "keep": True}, [])
-        run.perform()
+        _perform_unseen(run)
         run.result()
     _execution_count = 0
+
+
+def warm_up(code: str, filename: str) -> str | None:
+    """Runs a script as `rehearse` does, once; returns the last line of its traceback when it fails."""
+    header = {"code": code, "filename": filename, "argv": [], "env": {}, "globals": ["d"]}
+    run = _Run({**header, "seed": None, "valueBytes": 1 << 20, "keep": True}, [])
+    _perform_unseen(run)
+    return run.failure
+
+
+def _perform_unseen(run: "_Run") -> None:
+    """There is nobody yet whom displays could be sent to; they are made all the same."""
+    connect_display(len)
+    try:
+        run.perform()
+    finally:
+        connect_display(_channel.send)
+
+
+def send(fields: str) -> None:
+    _channel.send(fields)
+
+
+def receive() -> tuple[dict[str, Any], list[bytes]]:
+    return _channel.receive()
 
 
 def settle() -> None:
@@ -113,6 +146,7 @@ def settle() -> None:
     _renew()
     _pristine_state = True
     gc.collect()
+    find_generators()
     gc.freeze()
 
 
@@ -122,7 +156,7 @@ def _renew() -> None:
     _invalidate_caches()
     # A finder of the image has seen this folder as it was then, and files there may bear the same time.
     _importers.pop(_getcwd(), None)
-    _forget_names()
+    forget_names()
 
 
 def execute() -> None:
@@ -131,7 +165,7 @@ def execute() -> None:
     guard.reset()
     run: _Run | None = None
     try:
-        header, parts = _channel.receive()
+        header, parts = _channel.receive_views()
         _last_run = run = _Run(header, parts)
         run.perform()
         fields, buffers = run.result()
@@ -146,7 +180,7 @@ def execute() -> None:
 class _Run:
     """One execution. `perform` fills in the outcome step by step; an interrupt in one leaves the others."""
 
-    def __init__(self, header: dict[str, Any], parts: list[bytes]) -> None:
+    def __init__(self, header: dict[str, Any], parts: list[memoryview]) -> None:
         global _execution_count
         _execution_count += 1
         self._header = header
@@ -162,6 +196,7 @@ class _Run:
         self._display = "null"
         self._error: WireError | None = None
         self._exit_code: int | None = None
+        self._interrupted = False
         self.namespace: dict[str, Any] = {}
 
     def perform(self) -> None:
@@ -191,6 +226,12 @@ class _Run:
             return fields, []
         return fields, [encoded.json.encode("ascii"), *encoded.parts]
 
+    @property
+    def failure(self) -> str | None:
+        """What it raised, in one line."""
+        error = self._error
+        return None if error is None else f"{error['name']}: {error['value']}"
+
     def _prepare(self) -> None:
         global _pristine_state
         fresh, _pristine_state = _pristine_state, False
@@ -199,7 +240,8 @@ class _Run:
         filename = self._filename
         if not fresh:
             _renew()
-        _reseed(header["seed"])
+        reseed(header["seed"])
+        begin_figures(header.get("figures", "png"))
         sys.argv = [filename, *header["argv"]]
         for name, value in header["env"].items():
             _environ[name] = value
@@ -212,10 +254,21 @@ class _Run:
         _sources[filename] = (len(code), None, code.splitlines(keepends=True), filename)
         if header["globals"] is not None:
             namespace.update(decode_value(header["globals"], self._parts))
+            self._parts = []
 
     def _evaluate(self) -> None:
         namespace = self.namespace
-        self._code = code = _compile(self._header["code"], self._filename)
+        source: str = self._header["code"]
+        refused: SyntaxError | None = None
+        try:
+            code = _compile(source, self._filename)
+        except SyntaxError as error:
+            refused = error
+        if refused is not None:
+            # Not within `except`: what it raises would hang on that error.
+            code, requirements = compile_without_magics(source, self._filename, refused, _compile)
+            install(requirements)
+        self._code = code
         if code.co_flags & _CO_COROUTINE:
             self._coroutine = eval(code, namespace)
             self._loop.run(self._coroutine)
@@ -228,11 +281,12 @@ class _Run:
         self._text = quote(safe_repr(value, TEXT_LIMIT))
         self._encoded = encode_value(value, self._header["valueBytes"])
         if has_rich_display(value):
-            data, metadata = mime_bundle(value)
+            data, metadata = mime_bundle(value, main=True)
             if len(data) > 1:
                 self._display = "{" + bundle_fields(data, metadata) + "}"
 
     def _fail(self, error: BaseException) -> None:
+        self._interrupted = issubclass(type(error), KeyboardInterrupt)
         self._text = self._display = "null"
         self._encoded = None
         if issubclass(type(error), SystemExit):
@@ -269,6 +323,8 @@ class _Run:
     def _end(self) -> None:
         """What the end of a script does. Pending tasks are left to the rewind."""
         self._loop.finish()
+        # Before matplotlib closes them, and not when time is up.
+        show_figures(draw=not self._interrupted)
         if _count_exit_functions():
             _run_exit_functions()
         flush_streams()
@@ -307,24 +363,6 @@ def _ends_in_semicolon(source: str, last: ast.Expr) -> bool:
     lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     rest = lines[(last.end_lineno or 1) - 1].encode("utf-8")[last.end_col_offset or 0 :]
     return rest.lstrip(b" \t\f\\").startswith(b";")
-
-
-def _reseed(seed: int | None) -> None:
-    """No two runs of one image draw the same numbers, unless they ask for it."""
-    # 128 bits: without an argument it would draw twenty times as many.
-    _seed_random(_shared_random, int.from_bytes(_urandom(16), "little") if seed is None else seed)
-    numpy_random = _modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed(None if seed is None else seed % (1 << 32))
-
-
-def _forget_names() -> None:
-    """Names that tempfile and uuid derive from what they drew once."""
-    tempfile._name_sequence = None  # type: ignore[attr-defined]
-    uuid._node = None  # type: ignore[attr-defined]
-    for name in ("_last_timestamp", "_last_timestamp_v6", "_last_timestamp_v7"):
-        if hasattr(uuid, name):
-            setattr(uuid, name, None)
 
 
 def _result(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyodide.ffi import JsProxy, unregister_js_module
 
-from vivarium import _harness
+from vivarium import _build, _harness
 
 # Agreed with src/kernel/devices.ts.
 CHANNEL_FD = 1000
@@ -41,6 +41,9 @@ def _hide_javascript() -> None:
 
 _hide_javascript()
 _harness.boot(_sleep, CHANNEL_FD, CHANNEL_FD)
-_harness.rehearse([Path(__file__).with_name("_warm.py").read_text(), "1 + 1"], times=12)
+_failure = _build.build(_build.receive_plan())
+_own = [Path(__file__).with_name(name).read_text() for name in ("_warm.py", "_warm_packages.py")]
+_harness.rehearse([*_own, "1 + 1"], times=12)
 _harness.settle()
+_build.answer(_failure)
 execute = _harness.execute

@@ -13,7 +13,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from ._arrays import (
+    Buffer,
+    Columns,
+    TooManyError,
+    array_from,
+    array_of,
+    column_of,
+    frame_from,
+    frame_of,
+    is_missing,
+    loaded,
+    scalar_of,
+    series_from,
+    series_of,
+)
 from ._channel import Bytes, quote
+from ._figures import image_png
 from ._pristine import pristine as __builtins__  # noqa: F401
 from ._repr import MAX_DEPTH, int_text, safe_repr, type_name
 
@@ -59,7 +75,7 @@ def encode_value(value: object, limit: int) -> Encoded:
     encoder = _Encoder(limit)
     try:
         encoder.write(value)
-    except _TooLargeError:
+    except (_TooLargeError, TooManyError):
         return Encoded(_marked(value, "size", SHORT_REPR_LIMIT), (), True)
     except MemoryError:
         raise
@@ -193,27 +209,54 @@ class _Encoder:
         if issubclass(kind, (bytes, bytearray)):
             with memoryview(value) as view:
                 return f'["b",{self._part(view)}]'
-        if issubclass(kind, datetime.date) and type_name(kind) != "NaTType":
+        if kind is Columns:
+            return _Nested('["l"', value.items)
+        if is_missing(kind):
+            return "null"
+        if issubclass(kind, datetime.date):
             return _datetime(value) if issubclass(kind, datetime.datetime) else _date(value)
         try:
-            encoded = self._numpy_scalar(value, kind) or self._dataclass(value, kind) or self._buffer(value)
-        except (_TooLargeError, MemoryError):
+            encoded = self._package(value, kind) or self._dataclass(value, kind) or self._buffer(value)
+        except (_TooLargeError, TooManyError, MemoryError):
             raise
         except Exception:
             encoded = None
         return encoded or _marked(value, "type", min(REPR_LIMIT, self._left + 1))
 
-    def _numpy_scalar(self, value: Any, kind: type) -> str | _Nested | None:
-        numpy = _modules.get("numpy")
-        generic = getattr(numpy, "generic", None) if numpy is not None else None
-        if generic is None or not issubclass(kind, generic):
-            return None
-        item = generic.item(value)
-        scalar = _SCALARS.get(type(item))
+    def _package(self, value: Any, kind: type) -> str | _Nested | None:
+        """What belongs to a package of which we know how to convert its values."""
+        if issubclass(kind, loaded("numpy", "ndarray")):
+            return self._array(array_of(value, self._left))
+        if issubclass(kind, loaded("numpy", "generic")):
+            item = scalar_of(value)
+            if type(item) is kind:
+                return _marked(value, "type", SHORT_REPR_LIMIT)
+            scalar = _SCALARS.get(type(item))
+            return self._other(item, type(item)) if scalar is None else scalar(item)
+        if issubclass(kind, loaded("pandas", "DataFrame")):
+            return _Nested('["F"', frame_of(value))
+        if issubclass(kind, loaded("pandas", "Series")):
+            return _Nested('["S"', series_of(value))
+        if issubclass(kind, (loaded("pandas", "Index"), loaded("pandas.api.extensions", "ExtensionArray"))):
+            return self._array(array_of(column_of(value), self._left))
+        if issubclass(kind, loaded("PIL.Image", "Image")):
+            png = image_png(value)
+            return None if png is None else f'["b",{self._add(png)}]'
+        return None
+
+    def _array(self, array: Any) -> str | _Nested:
+        if type(array) is Buffer:
+            return self._buffer_text(self._add(array.data), array.format, array.shape, array.dtype)
+        if type(array) is list:
+            return _Nested('["l"', iter(array))
+        # Of no dimensions.
+        scalar = _SCALARS.get(type(array))
         if scalar is not None:
-            return scalar(item)
-        # Those that Python has no type for return themselves.
-        return None if issubclass(type(item), generic) else self._other(item, type(item))
+            return scalar(array)
+        if issubclass(type(array), loaded("numpy", "generic")):
+            return self._package(array, type(array)) or "null"
+        # Possibly the array itself, as its own item.
+        return self._str(array) if type(array) is str else _marked(array, "type", SHORT_REPR_LIMIT)
 
     def _dataclass(self, value: object, kind: type) -> _Nested | None:
         if not hasattr(kind, "__dataclass_fields__"):
@@ -238,20 +281,29 @@ class _Encoder:
             if view.ndim == 0:
                 scalar = view[()]
                 return _SCALARS[type(scalar)](scalar)
-            shape = ",".join([str(extent) for extent in view.shape or ()])
             swap = (form[0] in ">!") != _SWAP and view.itemsize > 1
-            return f'["a","{wire}",{self._part(view, _CODES[wire] if swap else None)},[{shape}]]'
+            part = self._part(view, _CODES[wire] if swap else None)
+            return self._buffer_text(part, wire, view.shape or ())
+
+    def _buffer_text(self, part: int, form: str, shape: Sequence[int], dtype: str | None = None) -> str:
+        lengths = ",".join([str(extent) for extent in shape])
+        return f'["a","{form}",{part},[{lengths}]' + (f',"{dtype}"]' if dtype is not None else "]")
 
     def _part(self, view: memoryview, swap: str | None = None) -> int:
         """Takes a C-ordered copy; returns its index in the frame, where the JSON is part 0."""
-        self._left -= view.nbytes
-        if self._left < 0:
+        if view.nbytes > self._left:
             raise _TooLargeError
         data = view.tobytes()
         if swap is not None:
             swapped = array.array(swap, data)
             swapped.byteswap()
             data = swapped.tobytes()
+        return self._add(data)
+
+    def _add(self, data: Bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise _TooLargeError
         self.parts.append(data)
         return len(self.parts)
 
@@ -262,8 +314,11 @@ def _flat(pairs: Any) -> Iterator[object]:
         yield value
 
 
-def decode_value(value: Any, parts: Sequence[bytes]) -> Any:
-    """The reverse. Buffers become `array.array`, those of more dimensions or of booleans a memoryview."""
+def decode_value(value: Any, parts: Sequence[bytes | memoryview]) -> Any:
+    """The reverse. Buffers become a `numpy.ndarray` where numpy has been imported.
+
+    Else `array.array`, those of more dimensions or of booleans a memoryview.
+    """
     if type(value) is not list:
         return value
     tag = value[0]
@@ -284,9 +339,13 @@ def decode_value(value: Any, parts: Sequence[bytes]) -> Any:
     if tag == "c":
         return complex(decode_value(value[1], parts), decode_value(value[2], parts))
     if tag == "b":
-        return parts[value[1]]
+        return bytes(parts[value[1]])
     if tag == "a":
-        return _decode_buffer(value[1], parts[value[2]], value[3])
+        return _decode_buffer(value[1], parts[value[2]], value[3], value[4] if len(value) > 4 else None)
+    if tag == "F":
+        return frame_from([decode_value(field, parts) for field in value[1:]])
+    if tag == "S":
+        return series_from([decode_value(field, parts) for field in value[1:]])
     if tag == "D":
         moment = datetime.datetime.fromisoformat(value[1])
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=_UTC)
@@ -297,7 +356,7 @@ def decode_value(value: Any, parts: Sequence[bytes]) -> Any:
     raise ValueError(f"unknown tag {tag!r} in a value")
 
 
-def _decode_pairs(value: list[Any], start: int, parts: Sequence[bytes]) -> dict[Any, Any]:
+def _decode_pairs(value: list[Any], start: int, parts: Sequence[bytes | memoryview]) -> dict[Any, Any]:
     items = iter(value[start:])
     return {
         decode_value(key, parts): decode_value(item, parts) for key, item in zip(items, items, strict=True)
@@ -317,13 +376,18 @@ def _decode_int(digits: str) -> int:
     return -number if negative else number
 
 
-def _decode_buffer(form: str, data: bytes, shape: list[int]) -> "array.array[Any] | memoryview":
+def _decode_buffer(form: str, data: bytes | memoryview, shape: list[int], dtype: str | None) -> Any:
+    numpy = _modules.get("numpy")
+    if hasattr(numpy, "frombuffer"):
+        return array_from(numpy, form, data, shape, dtype)
     code = _CODES[form]
-    if len(shape) == 1 and code != "?":
-        result: array.array[Any] = array.array(code, data)
+    if dtype is not None and dtype.startswith("complex"):
+        shape = [*shape, 2]
+    # A memoryview can't have a dimension of length 0.
+    if (len(shape) == 1 and code != "?") or 0 in shape:
+        result: array.array[Any] = array.array("B" if code == "?" else code)
+        result.frombytes(data)
         if _SWAP:
             result.byteswap()
         return result
-    view: Any = memoryview(bytearray(data))
-    cast: memoryview = view.cast(code, shape)
-    return cast
+    return memoryview(bytearray(data)).cast(code, shape)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ print("warm", file=sys.stderr)
 asyncio.run(wait())
 with open("warm.txt", "w") as file:
     file.write("warm")
+# Files that are left become the image's.
+os.remove("warm.txt")
 try:
     {}["missing"]
 except KeyError as error:

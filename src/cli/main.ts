@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { VivariumError } from '../errors/errors.ts';
+import { addSourceOptions, checked, collect } from './options.ts';
+import { addImageCommand, addLockCommand } from './package-commands.ts';
 import { exitCodes, isClosedPipe, say } from './report.ts';
 import type { RunRequest } from './run.ts';
 import { parseDuration, parseSize } from './values.ts';
@@ -12,9 +14,21 @@ the folder named by --out, where files are replaced.
 
 A file or a pipe on stdin is the program's stdin. It is read to its end first, when the program mentions stdin or input.
 
-Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 124 timeout, 130 Ctrl-C, 137 out of memory.`;
+Figures of matplotlib that are open at the end, or shown, come back as files too: figure-1.png, figure-2.png, ….
 
-type RunFlags = Omit<RunRequest, 'file' | 'env'> & { c?: string; file?: string[]; env?: string[] };
+Packages are frozen into the program's interpreter once, and are there at once from then on: those of --with, those of a
+"# /// script" block in the program (PEP 723), and with --auto those that it imports. --image and --lock say by themselves
+what the interpreter holds.
+
+Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 3 packages or an image can't be had, 124 timeout,
+130 Ctrl-C, 137 out of memory.`;
+
+type RunFlags = Omit<RunRequest, 'file' | 'env' | 'with'> & {
+  c?: string;
+  file?: string[];
+  env?: string[];
+  with?: string[];
+};
 
 /**
  * The command line. Ends the process when it is done: waiting for workers to end gently would cost more than most runs.
@@ -43,7 +57,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     if (error instanceof VivariumError) {
       say(process.stderr, error.message);
-      return error.code === 'usage' ? exitCodes.usage : exitCodes.failed;
+      if (error.code === 'usage') return exitCodes.usage;
+      return error.code === 'install' ? exitCodes.install : exitCodes.failed;
     }
     say(process.stderr, error instanceof Error ? (error.stack ?? error.message) : String(error));
     return exitCodes.failed;
@@ -64,7 +79,7 @@ async function parse(args: readonly string[]): Promise<number> {
     .helpCommand(false)
     .version(version());
 
-  program
+  const run = program
     .command('run')
     .description('run a Python program')
     .usage('[options] <file.py | -> [-- arguments]')
@@ -80,28 +95,48 @@ async function parse(args: readonly string[]): Promise<number> {
     )
     .option('-m, --memory <size>', 'memory of Python: 256mb, 1gb (default: 512mb)', checked(parseSize))
     .option('-e, --env <NAME=value>', 'environment of the program (repeatable)', collect)
-    .addOption(new Option('--engine <kind>', 'node is for trusted code only').choices(['deno', 'node']))
     .addOption(
       new Option('--isolation <how>', 'what becomes of the worker').choices(['rewind', 'process', 'none']),
     )
     .option('--json', 'print the whole execution as one JSON document instead of its output')
     .option('-q, --quiet', 'no messages of our own but errors')
     .option('--no-progress', 'no progress bar')
+    .option('--with <packages>', 'packages that it needs, parted by commas (repeatable)', collect)
+    .option('--auto', 'find out by its imports which packages it needs')
+    .option('--image <name|path>', 'the interpreter: numpy, data, science, or one of vivarium image')
     .option('--no-image', 'boot plainly, without a frozen interpreter')
+    .option('--lock <file>', 'the interpreter holds what a vivarium.lock.json says');
+  addSourceOptions(run)
+    .addOption(
+      new Option('--install <policy>', 'what it may install while it runs (default: locked)').choices([
+        'never',
+        'locked',
+        'any',
+      ]),
+    )
+    .addOption(
+      new Option('--figures <format>', 'how figures come back (default: png)').choices(['png', 'svg']),
+    )
     .addHelpText('after', runHelp)
     .action(
       async (
         path: string | undefined,
-        { c, file = [], env = [], ...options }: RunFlags,
+        { c, file = [], env = [], with: packages = [], ...options }: RunFlags,
         command: Command,
       ) => {
         if ((path === undefined) === (c === undefined))
           command.error('error: name a program, or pass code with -c');
         const { run, createHost } = await import('./run-host.ts');
         const source = c === undefined ? { program: path ?? '-' } : { code: c };
-        code = await run({ ...options, ...source, file, env, argv }, createHost());
+        code = await run({ ...options, ...source, file, env, argv, with: packages }, createHost());
       },
     );
+
+  const end = (exitCode: number): void => {
+    code = exitCode;
+  };
+  addLockCommand(program, end);
+  addImageCommand(program, end);
 
   program
     .command('doctor')
@@ -131,21 +166,6 @@ async function parse(args: readonly string[]): Promise<number> {
 
 function version(): string {
   return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
-}
-
-function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
-}
-
-/** Lets commander name the option that a bad value belongs to. */
-function checked<T>(parseValue: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parseValue(text);
-    } catch (error) {
-      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
-    }
-  };
 }
 
 /** Resolves when everything written has left the process, or can't any more. */

@@ -72,11 +72,18 @@ export class ProgressBar {
     const known = total > 1;
     const filled = known ? Math.round(Math.min(1, done / total) * barWidth) : 0;
     const bar = known ? `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}` : '';
+    // Nothing to count yet, or ever: the message tells.
     const amount =
-      total === 0 ? formatAmount(done) : known ? `${formatAmount(done)} of ${formatAmount(total)}` : '';
+      total === 0
+        ? done === 0
+          ? ''
+          : formatAmount(done)
+        : known
+          ? `${formatAmount(done)} of ${formatAmount(total)}`
+          : '';
     const seconds = `${((this.#clock.now() - this.#startedAt) / 1000).toFixed(1)}s`;
     const used = stage.length + bar.length + amount.length + seconds.length + 5;
-    const room = (this.#screen.columns ?? 80) - used;
+    const room = (this.#screen.columns || 80) - used;
     const tail = room > 4 ? message.slice(0, room) : '';
     const paint = (style: 'cyan' | 'dim', text: string) => styleText(style, text, { stream: this.#screen });
     const parts = [paint('cyan', stage), bar, amount, tail === '' ? '' : paint('dim', tail), seconds];

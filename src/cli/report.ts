@@ -7,6 +7,8 @@ export const exitCodes = {
   ok: 0,
   failed: 1,
   usage: 2,
+  /** Packages or an image can't be had. */
+  install: 3,
   timeout: 124,
   interrupted: 130,
   oom: 137,
@@ -38,6 +40,7 @@ export function explain(
       code = pythonExit(exitCode ?? exitCodes.failed);
       // What `sys.exit` was given is already on stderr.
       if (exitCode === undefined) lines.push(...(error?.traceback ?? [status]));
+      if (error?.hint !== undefined && !options.quiet) lines.push(`hint: ${error.hint}`);
       break;
     case 'timeout':
       code = exitCodes.timeout;

@@ -1,12 +1,16 @@
 import { realpathSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import type { Execution, Isolation, RunOptions, Runtime } from '../runtime.ts';
+import type { ImportedPackage, WorkOptions } from '../node.ts';
+import type { Execution, Isolation, Progress, RunOptions, Runtime } from '../runtime.ts';
+import { pictureFiles } from './figures.ts';
 import { mentionsStdin, parseInputs, readInputs, readProgram, readStdin, type StdinKind } from './input.ts';
 import { documentOf } from './json.ts';
 import { type Outcome, writeOutputs } from './output.ts';
-import type { ProgressBar, Screen } from './progress.ts';
+import type { ProgressBar } from './progress.ts';
 import { exitCodes, explain, isClosedPipe, say } from './report.ts';
+import { checkPackageFlags, packagesForRun } from './run-packages.ts';
 import { formatBytes, parseEnv, usage } from './values.ts';
+import { type Desk, progressBar } from './work.ts';
 
 /** What was asked for on the command line. */
 export interface RunRequest {
@@ -25,25 +29,34 @@ export interface RunRequest {
   json?: boolean;
   quiet?: boolean;
   progress: boolean;
-  image: boolean;
+  /** Name or path; false: none. */
+  image?: boolean | string;
+  with: readonly string[];
+  auto?: boolean;
+  lock?: string;
+  mirror?: string;
+  offline?: boolean;
+  install?: 'never' | 'locked' | 'any';
+  figures?: 'png' | 'svg';
 }
 
 /** Everything outside of this process's memory that a run touches. */
-export interface Host {
-  createRuntime(request: RunRequest): Promise<Runtime>;
+export interface Host extends Desk {
+  /** `packages`: requirements that its interpreter holds. */
+  createRuntime(request: RunRequest & { packages: readonly string[] }, work: WorkOptions): Promise<Runtime>;
+  /** Of a PEP 723 block; undefined without one. */
+  scriptDependencies(code: string, name: string): Promise<string[] | undefined>;
+  /** By its imports. */
+  packagesOf(code: string, request: RunRequest, work: WorkOptions): Promise<ImportedPackage[]>;
   stdin: Readable;
   stdinKind: StdinKind;
-  stdout: Writable;
-  stderr: Screen;
-  stderrIsTerminal: boolean;
-  /** Calls back for each Ctrl-C; returns what stops that. */
-  onInterrupt(listener: () => void): () => void;
 }
 
 const stdinNoticeMs = 2000;
 
 /** Runs one program and resolves with the exit code. What the caller did wrong rejects with `UsageError`. */
 export async function run(request: RunRequest, host: Host): Promise<number> {
+  checkPackageFlags(request);
   const source = request.code ?? (request.program === '-' ? undefined : readProgram(request.program ?? ''));
   const inputs = parseInputs(request.file);
   const env = parseEnv(request.env);
@@ -58,23 +71,24 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
   // Output that goes nowhere ends the run: quietly when its reader has seen enough (`| head`).
   host.stdout.on('error', (error) => ended.resolve(isClosedPipe(error) ? exitCodes.ok : exitCodes.failed));
 
-  // Not warmed: that would make the worker practise before its only run.
-  const runtime = await host.createRuntime(request);
+  let runtime: Runtime | undefined;
+  let bar: ProgressBar | undefined;
   const work = async (): Promise<number> => {
+    bar = await progressBar(request, host);
     const [code, files] = await Promise.all([
       source ?? readText(host, request, 'the program'),
       readInputs(inputs),
     ]);
     const stdin = source === undefined ? '' : await stdinFor(code, files, request, host);
+    const program = { code, name: nameOf(request), inputs };
+    const toldOf = { signal: abort.signal, onProgress: (progress: Progress) => bar?.update(progress) };
+    const packages = await packagesForRun(request, program, host, toldOf);
+    // Not warmed: that would make the worker practise before its only run.
+    runtime = await host.createRuntime({ ...request, packages }, toldOf);
+    abort.signal.throwIfAborted();
     running = true;
-    const execution = await execute(
-      runtime,
-      code,
-      { files, stdin, env, signal: abort.signal },
-      request,
-      host,
-    );
-    const outcomes = writeOutputs(execution.files, {
+    const execution = await execute(runtime, code, { files, stdin, env, ...toldOf }, request, { host, bar });
+    const outcomes = writeOutputs([...execution.files, ...(request.json ? [] : pictureFiles(execution))], {
       folder: request.out ?? '.',
       replace: request.out !== undefined || request.force === true,
       hidden: request.out !== undefined,
@@ -86,8 +100,9 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
     return await Promise.race([work(), ended.promise]);
   } finally {
     stopListening();
+    bar?.stop();
     // Not awaited: ending the worker gently would cost more than the run.
-    runtime.close({ graceMs: 0 }).catch(() => undefined);
+    runtime?.close({ graceMs: 0 }).catch(() => undefined);
   }
 }
 
@@ -96,9 +111,8 @@ async function execute(
   code: string,
   options: RunOptions,
   request: RunRequest,
-  host: Host,
+  { host, bar }: { host: Host; bar: ProgressBar | undefined },
 ): Promise<Execution> {
-  const bar = await progressBar(request, host);
   const stream = (target: Writable) => (_: string, data: Uint8Array) => {
     bar?.stop();
     if (!request.json) target.write(data);
@@ -106,21 +120,20 @@ async function execute(
   try {
     return await runtime.run(code, {
       ...options,
-      filename: request.code === undefined ? programName(request) : '<string>',
+      filename: nameOf(request),
       argv: request.argv,
+      figures: request.figures,
       onStdout: stream(host.stdout),
       onStderr: stream(host.stderr),
-      onProgress: (progress) => bar?.update(progress),
     });
   } finally {
     bar?.stop();
   }
 }
 
-/** Loaded for terminals only: it costs a few milliseconds. */
-async function progressBar(request: RunRequest, host: Host): Promise<ProgressBar | undefined> {
-  if (!host.stderrIsTerminal || !request.progress || request.quiet) return undefined;
-  return new (await import('./progress.ts')).ProgressBar(host.stderr);
+/** As tracebacks show it. */
+function nameOf(request: RunRequest): string {
+  return request.code === undefined ? programName(request) : '<string>';
 }
 
 function programName({ program }: RunRequest): string {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Fingerprint } from '../image/format.ts';
+import type { Fingerprint } from '../image/header.ts';
 
 /** Where a worker's parts lie in this installation. */
 export interface InstalledAssets {

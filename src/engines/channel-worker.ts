@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { VivariumError, WorkerError } from '../errors/errors.ts';
+import { InstallError, VivariumError, WorkerError } from '../errors/errors.ts';
+import { toWire } from '../errors/wire.ts';
 import {
+  type AskMessage,
   type InitOptions,
   protocolVersion,
-  type ReadyMessage,
   type ResultMessage,
   type RunMessage,
   type StopReason,
@@ -40,7 +41,8 @@ export class ChannelWorker implements Worker {
     place: Place,
     init: InitOptions,
     options: StartOptions,
-  ): Promise<{ worker: ChannelWorker; ready: ReadyMessage }> {
+    onImage?: (bytes: Uint8Array) => void,
+  ): Promise<ChannelWorker> {
     const channel = new Channel(place.port);
     place.exited.then((reason) => channel.fail(new WorkerError('crashed', reason)));
     try {
@@ -51,6 +53,7 @@ export class ChannelWorker implements Worker {
           timeoutCode: 'boot_timeout',
           ...(options.signal === undefined ? {} : { signal: options.signal }),
           onEvent(event) {
+            if (event.kind === 'image') for (const part of event.parts) onImage?.(part);
             if (event.kind !== 'progress') return;
             const { stage, done, total, message } = event;
             options.onProgress?.({ stage, done, total, message });
@@ -63,7 +66,7 @@ export class ChannelWorker implements Worker {
           `the worker speaks protocol ${ready.version}, not ${protocolVersion}`,
         );
       }
-      return { worker: new ChannelWorker(place, channel, ready, options.id), ready };
+      return new ChannelWorker(place, channel, ready, options.id);
     } catch (error) {
       place.kill();
       await place.exited;
@@ -71,7 +74,12 @@ export class ChannelWorker implements Worker {
     }
   }
 
-  private constructor(place: Place, channel: Channel, ready: ReadyMessage, id: string) {
+  private constructor(
+    place: Place,
+    channel: Channel,
+    ready: { pyodide: string; bootMs: number },
+    id: string,
+  ) {
     this.#place = place;
     this.#channel = channel;
     this.id = id;
@@ -116,10 +124,26 @@ export class ChannelWorker implements Worker {
         this.#release();
         events.onRewound(event);
         return;
+      case 'ask':
+        void this.#answer(event, events);
+        return;
       case 'progress':
+      case 'image':
         return;
       default:
         event satisfies never;
+    }
+  }
+
+  /** The run waits for it: there is an answer in any case. */
+  async #answer({ id, question }: AskMessage, { onAsk }: RunSink): Promise<void> {
+    const refusal = { body: 'null', parts: [] };
+    try {
+      if (onAsk === undefined) throw notAsked;
+      const answer = await onAsk(question);
+      this.#channel.notify({ kind: 'answer', id, error: null, ...answer });
+    } catch (error) {
+      this.#channel.notify({ kind: 'answer', id, error: { ...toWire(error), stack: null }, ...refusal });
     }
   }
 
@@ -163,10 +187,16 @@ export class ChannelWorker implements Worker {
   }
 }
 
-/** Whatever goes wrong in a boot is `boot_failed`, but for `boot_timeout` and what the caller's signal says. */
+const notAsked: InstallError = new InstallError('Nothing can be installed here.', {
+  reason: 'not_allowed',
+  package: '',
+  suggestion: '',
+});
+
+/** Whatever goes wrong in a boot is `boot_failed`, but for `boot_timeout`, `install` and what the caller's signal says. */
 function bootFailure(error: unknown): unknown {
-  if (!(error instanceof VivariumError) || error.code === 'boot_timeout' || error.code === 'boot_failed')
-    return error;
+  const own = ['boot_timeout', 'boot_failed', 'install'];
+  if (!(error instanceof VivariumError) || own.includes(error.code)) return error;
   return new WorkerError('boot_failed', `the worker did not boot: ${error.message}`, {
     cause: error,
     details: error.details,

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { access, constants, mkdir, readFile, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { decodeImage, type Fingerprint, verifyImage } from '../image/format.ts';
+import { decodeImage, splitImage, verifyImage } from '../image/format.ts';
+import type { Fingerprint } from '../image/header.ts';
 import type { Diagnosis } from '../runtime.ts';
 import { findAssets } from './assets.ts';
 import { findDeno } from './deno/binary.ts';
@@ -92,8 +93,9 @@ async function checkImage(cacheDir: string, fingerprint: Fingerprint | Error): P
   const path = new ImageCache(cacheDir).pathOf(fingerprint);
   try {
     const bytes = await readFile(path);
-    await verifyImage(bytes);
-    decodeImage(bytes, fingerprint);
+    const image = splitImage(bytes);
+    decodeImage(image, fingerprint);
+    await verifyImage(image);
     return { name, ok: true, detail: `${path} (${Math.round(bytes.length / 1e6)} MB)` };
   } catch (error) {
     const { message } = asError(error);

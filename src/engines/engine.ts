@@ -1,5 +1,8 @@
+import type { ImageSource } from '../packages/image-source.ts';
 import type {
+  AnswerMessage,
   InitOptions,
+  Question,
   ResultMessage,
   RewoundMessage,
   RunMessage,
@@ -20,6 +23,9 @@ export interface Engine extends AsyncDisposable {
   start(options: StartOptions): Promise<Worker>;
 }
 
+/** Building an image may take this long: importing much for the first time does. */
+export const buildTimeoutMs = 900_000;
+
 /** Of the engines that boot real kernels. */
 export interface EngineOptions {
   /** False boots every worker plainly: seconds instead of milliseconds, the same results. */
@@ -29,6 +35,8 @@ export interface EngineOptions {
 }
 
 export interface StartOptions {
+  /** Default `stdlibImage`. */
+  image?: ImageSource;
   /** Unique in the process; shown in logs. */
   id: string;
   /** `warmingRuns`: 0 when a run is waiting for this worker. */
@@ -72,4 +80,8 @@ export interface RunSink {
   onOutput(stream: 'stdout' | 'stderr', data: Uint8Array): void;
   onDisplay(result: Omit<RichResult, 'isMainResult'>): void;
   onRewound(message: RewoundMessage): void;
+  /** Answers a question of the run, which waits; what it rejects with goes to Python. Without it every question is refused. */
+  onAsk?(question: Question): Promise<Answer>;
 }
+
+export type Answer = Pick<AnswerMessage, 'body' | 'parts'>;

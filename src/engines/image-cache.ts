@@ -1,16 +1,27 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createWriteStream, rmSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
 import envPaths from 'env-paths';
-import type { Fingerprint } from '../image/format.ts';
+import type { Fingerprint } from '../image/header.ts';
 
 /** `VIVARIUM_CACHE_DIR`, or the user's cache folder as the platform has it. */
 export function defaultCacheDir(): string {
   return process.env.VIVARIUM_CACHE_DIR ?? envPaths('vivarium', { suffix: '' }).cache;
 }
 
-const temporaryKeepMs = 3_600_000;
-const imageKeepMs = 30 * 24 * 3_600_000;
+export function imagesDir(cacheDir: string): string {
+  return join(cacheDir, 'images');
+}
+
+const dayMs = 24 * 3_600_000;
+/** What a process left that was killed while it wrote. */
+export const temporaryKeepMs = 3_600_000;
+const imageKeepMs = 30 * dayMs;
+
+/** Makes an image and hands it over piece by piece. */
+export type ImageWriter = (write: (bytes: Uint8Array) => void) => Promise<void>;
 
 interface Build {
   path: Promise<string>;
@@ -28,7 +39,7 @@ export class ImageCache {
   #built = 0;
 
   constructor(cacheDir: string) {
-    this.#dir = join(cacheDir, 'images');
+    this.#dir = imagesDir(cacheDir);
   }
 
   pathOf(fingerprint: Fingerprint): string {
@@ -48,11 +59,7 @@ export class ImageCache {
    * The image's path; builds it when it is missing, once for all who ask at the same time. When the first of them
    * aborts the build, the next one takes it over.
    */
-  async find(
-    fingerprint: Fingerprint,
-    build: () => Promise<Uint8Array>,
-    signal?: AbortSignal,
-  ): Promise<string> {
+  async find(fingerprint: Fingerprint, build: ImageWriter, signal?: AbortSignal): Promise<string> {
     const path = this.pathOf(fingerprint);
     for (;;) {
       const other = this.#builds.get(path);
@@ -62,7 +69,7 @@ export class ImageCache {
         } catch (error) {
           if (signal?.aborted || !other.signal?.aborted) throw error;
         }
-      } else if (await exists(path)) return path;
+      } else if (await isThere(path)) return path;
       else if (!this.#builds.has(path)) {
         const promise = this.#build(path, build).finally(() => this.#builds.delete(path));
         this.#builds.set(path, { path: promise, signal });
@@ -81,23 +88,36 @@ export class ImageCache {
     await rm(path, { recursive: true, force: true });
   }
 
-  async #build(path: string, build: () => Promise<Uint8Array>): Promise<string> {
+  async #build(path: string, build: ImageWriter): Promise<string> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    const image = await build();
     const temporary = `${path}.${randomUUID()}.tmp`;
+    // A program that ends while it builds leaves nothing, unless it is killed.
+    const clear = (): void => rmSync(temporary, { force: true });
+    process.once('exit', clear);
+    const file = createWriteStream(temporary, { mode: 0o600, flush: true });
+    const written = finished(file);
+    // Reported below, also when it fails while the build goes on.
+    written.catch(() => {});
     try {
-      await writeFile(temporary, image, { mode: 0o600, flush: true });
+      await build((bytes) => void file.write(bytes));
+      file.end();
+      await written;
       await rename(temporary, path);
       this.#built += 1;
       await this.#removeOld(path);
     } catch (error) {
+      file.destroy();
+      // It may be about to be opened, and would be made after it was removed.
+      await written.catch(() => {});
       await rm(temporary, { force: true });
       throw error;
+    } finally {
+      process.off('exit', clear);
     }
     return path;
   }
 
-  /** Images of other versions, and what a process left that was killed while it wrote. Both can be made again. */
+  /** Images that nobody used for long, and leftovers of killed processes. All can be made again. */
   async #removeOld(kept: string): Promise<void> {
     for (const name of await readdir(this.#dir)) {
       const path = join(this.#dir, name);
@@ -123,9 +143,17 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   }
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+/** Whether there is an image, which counts as its use. */
+async function isThere(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (found !== undefined) await noteUse(path, found.mtimeMs);
+  return found !== undefined;
+}
+
+/** The time of a file's last change stands for its last use, to the day. */
+export async function noteUse(path: string, mtimeMs: number): Promise<void> {
+  const now = Date.now();
+  if (now - mtimeMs < dayMs) return;
+  // Somebody else's cache may be read-only.
+  await utimes(path, now / 1000, now / 1000).catch(() => {});
 }

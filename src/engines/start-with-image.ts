@@ -1,41 +1,56 @@
-import { WorkerError } from '../errors/errors.ts';
-import type { Fingerprint } from '../image/format.ts';
-import type { InitOptions } from '../protocol/messages.ts';
+import { InstallError, WorkerError } from '../errors/errors.ts';
+import type { Fingerprint } from '../image/header.ts';
+import type { ImageSource } from '../packages/image-source.ts';
+import type { BuildPackages, InitOptions } from '../protocol/messages.ts';
 import type { ChannelWorker } from './channel-worker.ts';
-import type { StartOptions } from './engine.ts';
+import { buildTimeoutMs, type StartOptions } from './engine.ts';
 import type { ImageCache } from './image-cache.ts';
 
-type Booted = { worker: ChannelWorker; parts: Uint8Array[] };
+/** How a worker boots: what of `InitOptions` an engine can't know by itself. */
+export interface BootMode {
+  mode: InitOptions['mode'];
+  /** When the mode is `restore`. */
+  imagePath: string | null;
+  packages: BuildPackages;
+  fingerprint: Fingerprint;
+  /** When it is `build`: takes the image piece by piece. */
+  onImage?: (bytes: Uint8Array) => void;
+}
 
-/** Starts a worker of some engine in a mode; `imagePath` is set when the mode is `restore`. */
-export type StartInMode = (
-  mode: InitOptions['mode'],
-  imagePath: string | null,
-  options: StartOptions,
-) => Promise<Booted>;
+/** Starts a worker of some engine in a mode. */
+export type StartInMode = (boot: BootMode, options: StartOptions) => Promise<ChannelWorker>;
+
+const nothing: BuildPackages = { wheels: [], imports: [], warm: [] };
 
 /**
  * A worker restored from its image: found, or built first by a worker of its own. A damaged image is built anew, once,
- * with a warning; where none can be kept (no room, no permission) the worker boots plainly, with a warning.
+ * with a warning; where none can be kept (no room, no permission) the worker boots plainly, with a warning. An image
+ * that is given as a file is used as it is or refused.
  */
 export async function startWithImage(
   cache: ImageCache,
+  source: ImageSource,
   fingerprint: Fingerprint,
   start: StartInMode,
   options: StartOptions,
 ): Promise<ChannelWorker> {
-  const build = async (): Promise<Uint8Array> => {
-    options.onProgress?.({ stage: 'image', done: 0, total: 1, message: 'building the image' });
-    const { worker, parts } = await start('build', null, options);
+  const restoreFrom = (imagePath: string): Promise<ChannelWorker> =>
+    start({ mode: 'restore', imagePath, packages: nothing, fingerprint }, options);
+  if (source.path !== undefined) {
+    const { path } = source;
+    return restoreFrom(path).catch((error: unknown) => {
+      throw isImageError(error) ? unusable(path, error) : error;
+    });
+  }
+  const build = async (onImage: (bytes: Uint8Array) => void): Promise<void> => {
+    options.onProgress?.({ stage: 'image', done: 0, total: 1, message: `building the image ${source.name}` });
+    const packages = await source.load(options);
+    const patient = { ...options, bootTimeoutMs: Math.max(options.bootTimeoutMs, buildTimeoutMs) };
+    const worker = await start({ mode: 'build', imagePath: null, packages, fingerprint, onImage }, patient);
     worker.kill();
-    const [image] = parts;
-    if (image === undefined) throw new WorkerError('boot_failed', 'the worker built no image');
-    return image;
   };
-  const restore = async (): Promise<ChannelWorker> => {
-    const path = await cache.find(fingerprint, build, options.signal);
-    return (await start('restore', path, options)).worker;
-  };
+  const restore = async (): Promise<ChannelWorker> =>
+    restoreFrom(await cache.find(fingerprint, build, options.signal));
   const restoreOrRepair = async (): Promise<ChannelWorker> => {
     const { built } = cache;
     try {
@@ -52,8 +67,30 @@ export async function startWithImage(
   } catch (error) {
     if (!isDiskError(error)) throw error;
     options.onWarning?.(`the image can't be kept, so workers boot slowly: ${error.message}`);
-    return (await start('plain', null, options)).worker;
+    return startPlainly(source, fingerprint, start, options);
   }
+}
+
+/** Without an image: installs, imports and warms in each worker. */
+export async function startPlainly(
+  source: ImageSource,
+  fingerprint: Fingerprint,
+  start: StartInMode,
+  options: StartOptions,
+): Promise<ChannelWorker> {
+  const packages = await source.load(options);
+  const bootTimeoutMs =
+    packages.wheels.length === 0 ? options.bootTimeoutMs : Math.max(options.bootTimeoutMs, buildTimeoutMs);
+  return start({ mode: 'plain', imagePath: null, packages, fingerprint }, { ...options, bootTimeoutMs });
+}
+
+function unusable(path: string, error: WorkerError): InstallError {
+  const suggestion = 'build or export it again';
+  return new InstallError(
+    `The image ${path} can't be used: ${error.message}; ${suggestion}.`,
+    { reason: 'bad_lock', package: '', suggestion },
+    error,
+  );
 }
 
 function isImageError(error: unknown): error is WorkerError {

@@ -1,5 +1,5 @@
 /** Whose fault a failure is. `python` failures are returned in an `Execution`; all others are thrown. */
-export type Fault = 'python' | 'limit' | 'worker' | 'caller' | 'internal';
+export type Fault = 'python' | 'limit' | 'worker' | 'caller' | 'install' | 'internal';
 
 /**
  * The one table of error codes. A code is stable: programs switch on it, the wire carries it.
@@ -18,6 +18,7 @@ export const errorCodes = {
   usage: { fault: 'caller', retryable: false },
   queue_full: { fault: 'caller', retryable: true },
   closed: { fault: 'caller', retryable: false },
+  install: { fault: 'install', retryable: false },
   unavailable: { fault: 'internal', retryable: true },
   internal: { fault: 'internal', retryable: false },
 } as const;

@@ -54,6 +54,52 @@ export class UsageError extends VivariumError {
   override readonly name = 'UsageError';
 }
 
+/** Why packages could not be installed. `InstallError.details.reason`. */
+export type InstallReason =
+  /** Nothing of that name, or no such version. */
+  | 'not_found'
+  /** There is a package, but no wheel for this interpreter. */
+  | 'no_wheel'
+  | 'conflict'
+  /** What came is not what the lock says. */
+  | 'hash_mismatch'
+  /** The mirror is missing, or is none. */
+  | 'mirror'
+  /** A source could not be reached, or `--offline` forbids it. */
+  | 'network'
+  /** A wheel that is damaged, too large, or climbs out of its folder. */
+  | 'unsafe_wheel'
+  /** The runtime's `install` policy. */
+  | 'not_allowed'
+  /** A lock file or a requirement that can't be read, or a lock of another Pyodide. */
+  | 'bad_lock'
+  | 'bad_requirement'
+  /** The wheel is there, but importing it fails. */
+  | 'import_failed'
+  /** What an image can't hold: live JavaScript objects, pending tasks. */
+  | 'not_freezable';
+
+export interface InstallFailure {
+  reason: InstallReason;
+  /** The package, as far as it is known; else empty. */
+  package: string;
+  /** The nearest thing that would work, as a sentence; or empty. */
+  suggestion: string;
+}
+
+/** Packages can't be had, or not frozen: nothing of them stays. The message names the package, the reason and a way out. */
+export class InstallError extends VivariumError {
+  override readonly name = 'InstallError';
+
+  constructor(message: string, failure: InstallFailure & Record<string, unknown>, cause?: unknown) {
+    super('install', message, { details: failure, ...(cause === undefined ? {} : { cause }) });
+  }
+
+  get reason(): InstallReason {
+    return this.details.reason as InstallReason;
+  }
+}
+
 /** Ours: `internal` is a bug, `unavailable` a service that refuses for now (boots keep failing). */
 export class InternalError extends VivariumError {
   override readonly name = 'InternalError';

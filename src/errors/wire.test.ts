@@ -2,7 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { parseWorkerMessage } from '../protocol/parse.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { type ErrorCode, errorCodes } from './codes.ts';
-import { InternalError, LimitError, PythonError, UsageError, VivariumError, WorkerError } from './errors.ts';
+import {
+  InstallError,
+  InternalError,
+  LimitError,
+  PythonError,
+  UsageError,
+  VivariumError,
+  WorkerError,
+} from './errors.ts';
 import { fromWire, toVivariumError, toWire } from './wire.ts';
 
 const classes = {
@@ -10,6 +18,7 @@ const classes = {
   limit: LimitError,
   worker: WorkerError,
   caller: UsageError,
+  install: InstallError,
   internal: InternalError,
 };
 

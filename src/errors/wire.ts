@@ -3,7 +3,16 @@ import type { WireError } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { jsonObject } from '../protocol/read.ts';
 import { type ErrorCode, errorCodes, isErrorCode } from './codes.ts';
-import { InternalError, LimitError, PythonError, UsageError, VivariumError, WorkerError } from './errors.ts';
+import {
+  InstallError,
+  type InstallFailure,
+  InternalError,
+  LimitError,
+  PythonError,
+  UsageError,
+  VivariumError,
+  WorkerError,
+} from './errors.ts';
 
 const { maxErrors, maxStackChars } = protocolLimits;
 const maxMessageChars = 64 * 1024;
@@ -74,10 +83,12 @@ export function fromWire(error: WireError): VivariumError {
   return create(code, error.message, options);
 }
 
+const unknownFailure: InstallFailure = { reason: 'not_found', package: '', suggestion: '' };
+
 function create(
   code: ErrorCode,
   message: string,
-  options: { details: Record<string, unknown>; cause?: unknown },
+  options: { details: Record<string, unknown>; cause?: VivariumError },
 ): VivariumError {
   const { fault } = errorCodes[code];
   switch (fault) {
@@ -90,6 +101,8 @@ function create(
       return new WorkerError(code, message, options);
     case 'caller':
       return new UsageError(code, message, options);
+    case 'install':
+      return new InstallError(message, { ...unknownFailure, ...options.details }, options.cause);
     case 'internal':
       return new InternalError(code, message, options);
   }

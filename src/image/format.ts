@@ -6,77 +6,25 @@
  *          8  4    format version, u32 LE
  *         12  4    header length in bytes, u32 LE
  *         16  8    length of the whole file, u64 LE
- *         24  32   SHA-256 of everything from offset 56 to the end
- *         56  …    header, JSON in UTF-8
+ *         24  8    offset of the files, u64 LE
+ *         32  32   SHA-256 of everything from offset 96 to the files
+ *         64  32   SHA-256 of the files
+ *         96  …    header, JSON in UTF-8
  *          …  …    zeros up to a multiple of `pageBytes`
  *          …  …    the heap's pages that are not all zero, in the order of `pages`
+ *          …  …    the contents of the files, in the order of `tree.files`
+ *
+ * Two sums, since two threads make them sooner, and since the two halves are kept for different reasons: pages are what
+ * a rewind goes back to, files are what Python reads.
  */
 
-import { wasmPageBytes } from '../util/wasm.ts';
+import { assertHeader, type Fingerprint, ImageError, type ImageHeader, pageBytes } from './header.ts';
 
-export const imageVersion = 1;
-export const pageBytes = 4096;
+export const imageVersion = 2;
 
 const magic = new Uint8Array([...'VIVIMAGE'].map((letter) => letter.charCodeAt(0)));
-const preludeBytes = 56;
+export const preludeBytes = 96;
 const maxHeaderBytes = 64 * 1024 * 1024;
-
-/** What an image fits: all of it must be equal to what the kernel is. */
-export interface Fingerprint {
-  pyodide: string;
-  /** Pyodide's hash of its glue and its main module. */
-  buildId: string;
-  /** Of our kernel and of the Python inside it. */
-  kernelHash: string;
-  /** Of the packages' lock; empty for the standard library alone. */
-  lockHash: string;
-}
-
-/** A dynamic library of the image. */
-export interface ImageLibrary {
-  /** In Python's file system. */
-  path: string;
-  /** Address of its record in the heap; null when nothing in the heap refers to it. */
-  handle: number | null;
-  /** Whether its symbols are for every library. */
-  global: boolean;
-  memoryBase: number;
-  tableBase: number;
-  tableSize: number;
-}
-
-/** The dynamic libraries, in the order of loading, and what linking them made of table and offsets. */
-export interface LinkedLibraries {
-  libraries: ImageLibrary[];
-  tableLength: number;
-  /** Table slots outside the libraries' own: slot, index of the library (-1: the main module), name of the function. */
-  slots: [slot: number, library: number, name: string][];
-  freeSlots: number[];
-  /** Entries of the global offset table that aren't the main module's. */
-  offsets: [name: string, value: number][];
-}
-
-export interface ImageHeader {
-  fingerprint: Fingerprint;
-  python: string;
-  /** Size of the WebAssembly memory. */
-  heapBytes: number;
-  /** End of the allocator's arena. */
-  heapTop: number;
-  stackPointer: number;
-  /** Address of the harness's `execute`. */
-  executeAddress: number;
-  /** Pyodide's JS reference table, as `serializeHiwire` gives it. */
-  hiwire: unknown;
-  linked: LinkedLibraries;
-  /** Runs of pages: first page, count. */
-  pages: [number, number][];
-}
-
-/** The bytes are no image, are cut or altered, or are of another version. */
-export class ImageError extends Error {
-  override readonly name = 'ImageError';
-}
 
 /** Finds the pages of `heap` that hold anything. */
 export function usedPages(heap: Uint8Array): [number, number][] {
@@ -102,34 +50,83 @@ export function usedPages(heap: Uint8Array): [number, number][] {
   return runs;
 }
 
+/** The file as two pieces: prelude, header and pages; and the files, which it takes in the order of `tree.files`. */
 export async function encodeImage(
   header: Omit<ImageHeader, 'pages'>,
   heap: Uint8Array,
-): Promise<Uint8Array<ArrayBuffer>> {
+  contents: readonly Uint8Array[],
+): Promise<[Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>]> {
   const pages = usedPages(heap);
   const headerBytes = new TextEncoder().encode(JSON.stringify({ ...header, pages }));
-  const dataStart = roundUp(preludeBytes + headerBytes.length);
-  const dataBytes = pages.reduce((sum, [, count]) => sum + count * pageBytes, 0);
-  const file = new Uint8Array(dataStart + dataBytes);
-  const view = new DataView(file.buffer);
-  file.set(magic);
-  view.setUint32(8, imageVersion, true);
-  view.setUint32(12, headerBytes.length, true);
-  view.setBigUint64(16, BigInt(file.length), true);
-  file.set(headerBytes, preludeBytes);
-  let offset = dataStart;
-  for (const [first, count] of pages) {
-    file.set(heap.subarray(first * pageBytes, (first + count) * pageBytes), offset);
+  const pagesStart = roundUp(preludeBytes + headerBytes.length);
+  const first = new Uint8Array(pages.reduce((sum, [, count]) => sum + count * pageBytes, pagesStart));
+  first.set(headerBytes, preludeBytes);
+  let offset = pagesStart;
+  for (const [page, count] of pages) {
+    first.set(heap.subarray(page * pageBytes, (page + count) * pageBytes), offset);
     offset += count * pageBytes;
   }
-  file.set(await digest(file), 24);
-  return file;
+  const files = new Uint8Array(contents.reduce((sum, bytes) => sum + bytes.length, 0));
+  let end = 0;
+  for (const bytes of contents) {
+    files.set(bytes, end);
+    end += bytes.length;
+  }
+  const view = new DataView(first.buffer);
+  first.set(magic);
+  view.setUint32(8, imageVersion, true);
+  view.setUint32(12, headerBytes.length, true);
+  view.setBigUint64(16, BigInt(first.length + files.length), true);
+  view.setBigUint64(24, BigInt(first.length), true);
+  first.set(await digest(first.subarray(preludeBytes)), 32);
+  first.set(await digest(files), 64);
+  return [first, files];
+}
+
+/** What the beginning of an image file says about the rest. */
+export interface ImagePrelude {
+  headerBytes: number;
+  fileBytes: number;
+  filesOffset: number;
+}
+
+/** Reads the first `preludeBytes`. Throws `ImageError` when they are no image's, or not of a file of that length. */
+export function decodePrelude(prelude: Uint8Array, fileBytes: number): ImagePrelude {
+  if (prelude.length < preludeBytes) throw new ImageError('image is cut short');
+  if (!magic.every((byte, index) => byte === prelude[index])) throw new ImageError('not an image file');
+  const view = new DataView(prelude.buffer, prelude.byteOffset, prelude.byteLength);
+  const version = view.getUint32(8, true);
+  if (version !== imageVersion) throw new ImageError(`image has version ${version}, not ${imageVersion}`);
+  const headerBytes = view.getUint32(12, true);
+  if (view.getBigUint64(16, true) !== BigInt(fileBytes)) throw new ImageError('image is cut short');
+  const filesOffset = Number(view.getBigUint64(24, true));
+  if (
+    headerBytes > maxHeaderBytes ||
+    filesOffset > fileBytes ||
+    roundUp(preludeBytes + headerBytes) > filesOffset
+  )
+    throw new ImageError('image header has an impossible length');
+  return { headerBytes, fileBytes, filesOffset };
 }
 
 export interface DecodedImage {
   header: ImageHeader;
   /** The pages, back to back. */
-  data: Uint8Array;
+  pages: Uint8Array;
+  /** The files' contents, back to back. */
+  files: Uint8Array;
+}
+
+/** An image file, read in its two pieces: up to its files, and these. */
+export interface ImageBytes {
+  first: Uint8Array;
+  files: Uint8Array;
+}
+
+/** Cuts a whole file at its files. Throws `ImageError`. */
+export function splitImage(file: Uint8Array): ImageBytes {
+  const { filesOffset } = decodePrelude(file, file.length);
+  return { first: file.subarray(0, filesOffset), files: file.subarray(filesOffset) };
 }
 
 /** For the reader of an image's file: one that can't be read is as good as damaged. */
@@ -139,58 +136,61 @@ export function unreadable(cause: unknown): never {
   });
 }
 
-/** Throws `ImageError` when the checksum is not that of the bytes. */
-export async function verifyImage(file: Uint8Array<ArrayBuffer>): Promise<void> {
-  const stored = file.subarray(24, preludeBytes);
-  const actual = await digest(file);
-  if (!actual.every((byte, index) => byte === stored[index])) throw new ImageError('image checksum is wrong');
+/** Throws `ImageError` when a checksum is not that of the bytes. */
+export async function verifyImage({ first, files }: ImageBytes): Promise<void> {
+  const [sumOfFirst, sumOfFiles] = await Promise.all([digest(first.subarray(preludeBytes)), digest(files)]);
+  const right =
+    sumOfFirst.every((byte, index) => byte === first[32 + index]) &&
+    sumOfFiles.every((byte, index) => byte === first[64 + index]);
+  if (!right) throw new ImageError('image checksum is wrong');
 }
 
 /**
  * Reads an image that must fit `expected`. Throws `ImageError` unless magic, version, lengths and fingerprint are all
- * right. The checksum is `verifyImage`'s: call both before anything of the image is used.
+ * right. The checksums are `verifyImage`'s: call both before anything of the image is used.
  */
-export function decodeImage(file: Uint8Array, expected: Fingerprint): DecodedImage {
-  const header = readImageHeader(file);
+export function decodeImage({ first, files }: ImageBytes, expected: Fingerprint): DecodedImage {
+  const header = readHeader(first, files.length);
   const mismatch = fingerprintMismatch(header.fingerprint, expected);
   if (mismatch !== undefined) throw new ImageError(`image is for another ${mismatch}`);
-  const headerBytes = new DataView(file.buffer, file.byteOffset).getUint32(12, true);
-  return { header, data: file.subarray(roundUp(preludeBytes + headerBytes)) };
+  const { headerBytes, filesOffset } = decodePrelude(first, first.length + files.length);
+  if (filesOffset !== first.length) throw new ImageError('image is cut at another place than its files');
+  return { header, pages: first.subarray(roundUp(preludeBytes + headerBytes)), files };
 }
 
-function readImageHeader(file: Uint8Array): ImageHeader {
-  if (file.length < preludeBytes) throw new ImageError('image is cut short');
-  if (!magic.every((byte, index) => byte === file[index])) throw new ImageError('not an image file');
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const version = view.getUint32(8, true);
-  if (version !== imageVersion) throw new ImageError(`image has version ${version}, not ${imageVersion}`);
-  const headerLength = view.getUint32(12, true);
-  if (view.getBigUint64(16, true) !== BigInt(file.length)) throw new ImageError('image is cut short');
-  if (headerLength > maxHeaderBytes || roundUp(preludeBytes + headerLength) > file.length) {
-    throw new ImageError('image header has an impossible length');
-  }
+/** The header alone, whatever it fits. `first` may end after the header. Throws `ImageError`. */
+export function readHeader(first: Uint8Array, filesBytes: number): ImageHeader {
+  const { headerBytes, filesOffset } = decodePrelude(first, fileLength(first));
   let parsed: unknown;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(
-      // A copy: the bytes may be shared between threads, which decoders refuse.
-      file.slice(preludeBytes, preludeBytes + headerLength),
-    );
-    parsed = JSON.parse(text);
+    // A copy: the bytes may be shared between threads, which decoders refuse.
+    const text = first.slice(preludeBytes, preludeBytes + headerBytes);
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch (cause) {
     throw new ImageError('image header is not JSON', { cause });
   }
-  assertHeader(parsed);
-  const dataBytes = file.length - roundUp(preludeBytes + headerLength);
-  let sum = 0;
-  let end = 0;
-  for (const [first, count] of parsed.pages) {
-    if (first < end || count === 0) throw new ImageError('image pages are out of order');
-    end = first + count;
-    if (end * pageBytes > parsed.heapBytes) throw new ImageError('image pages lie outside its heap');
-    sum += count * pageBytes;
-  }
-  if (sum !== dataBytes) throw new ImageError('image pages and its length disagree');
+  assertHeader(parsed, filesOffset - roundUp(preludeBytes + headerBytes), filesBytes);
   return parsed;
+}
+
+function fileLength(first: Uint8Array): number {
+  if (first.length < preludeBytes) throw new ImageError('image is cut short');
+  return Number(new DataView(first.buffer, first.byteOffset).getBigUint64(16, true));
+}
+
+/** The image's dynamic libraries, in their order. Throws `ImageError` when one isn't among its files. */
+export function libraryBytes({ header, files }: Pick<DecodedImage, 'header' | 'files'>): Uint8Array[] {
+  const found = new Map<string, Uint8Array>();
+  let offset = 0;
+  for (const [path, bytes] of header.tree.files) {
+    found.set(path, files.subarray(offset, offset + bytes));
+    offset += bytes;
+  }
+  return header.linked.libraries.map(({ path }) => {
+    const bytes = found.get(path);
+    if (bytes === undefined) throw new ImageError(`image needs the dynamic library ${path}`);
+    return bytes;
+  });
 }
 
 /** Parts of a heap that are all zero already: from `start` to `end`, and from `top` on. */
@@ -213,7 +213,7 @@ export function placePages(image: DecodedImage, heap: Uint8Array, known: KnownZe
     const start = first * pageBytes;
     const bytes = count * pageBytes;
     clear(placedTo, start);
-    heap.set(image.data.subarray(offset, offset + bytes), start);
+    heap.set(image.pages.subarray(offset, offset + bytes), start);
     offset += bytes;
     placedTo = start + bytes;
   }
@@ -226,72 +226,10 @@ function fingerprintMismatch(found: Fingerprint, expected: Fingerprint): keyof F
   );
 }
 
-async function digest(file: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', file.subarray(preludeBytes)));
+async function digest(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }
 
 function roundUp(bytes: number): number {
   return Math.ceil(bytes / pageBytes) * pageBytes;
-}
-
-function natural(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isLinked(value: unknown): value is LinkedLibraries {
-  const { libraries, tableLength, slots, freeSlots, offsets } = (value ?? {}) as Partial<LinkedLibraries>;
-  const is = Array.isArray;
-  return (
-    natural(tableLength) &&
-    is(libraries) &&
-    libraries.every(isLibrary) &&
-    is(slots) &&
-    slots.every(
-      (slot) =>
-        is(slot) &&
-        natural(slot[0]) &&
-        slot[0] < tableLength &&
-        Number.isSafeInteger(slot[1]) &&
-        slot[1] < libraries.length &&
-        typeof slot[2] === 'string',
-    ) &&
-    is(freeSlots) &&
-    freeSlots.every((slot) => natural(slot) && slot < tableLength) &&
-    is(offsets) &&
-    offsets.every((one) => is(one) && typeof one[0] === 'string' && Number.isSafeInteger(one[1]))
-  );
-}
-
-function isLibrary(value: unknown): value is ImageLibrary {
-  const library = (value ?? {}) as Partial<ImageLibrary>;
-  return (
-    typeof library.path === 'string' &&
-    (library.handle === null || natural(library.handle)) &&
-    typeof library.global === 'boolean' &&
-    natural(library.memoryBase) &&
-    natural(library.tableBase) &&
-    natural(library.tableSize)
-  );
-}
-
-function assertHeader(value: unknown): asserts value is ImageHeader {
-  const header = value as Partial<ImageHeader> | null;
-  const numbers = [header?.heapBytes, header?.heapTop, header?.stackPointer, header?.executeAddress];
-  const right =
-    typeof header === 'object' &&
-    header !== null &&
-    numbers.every(natural) &&
-    typeof header.python === 'string' &&
-    typeof header.fingerprint === 'object' &&
-    header.fingerprint !== null &&
-    typeof header.hiwire === 'object' &&
-    header.hiwire !== null &&
-    isLinked(header.linked) &&
-    Array.isArray(header.pages) &&
-    header.pages.every((run) => Array.isArray(run) && run.length === 2 && run.every(natural));
-  if (!right) throw new ImageError('image header has the wrong shape');
-  const { heapBytes, heapTop, stackPointer } = header as ImageHeader;
-  if (heapBytes % wasmPageBytes !== 0 || heapTop > heapBytes || stackPointer > heapBytes) {
-    throw new ImageError('image header has impossible sizes');
-  }
 }

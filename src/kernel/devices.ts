@@ -4,6 +4,9 @@ import type { FileSystem, StreamOps } from './pyodide-internals.ts';
 const channelFd = 1000;
 const sleepFd = 1001;
 
+/** The descriptors that are put there at every boot. */
+export const ownDescriptors: ReadonlySet<number> = new Set([0, 1, 2, channelFd, sleepFd]);
+
 /** EBADF in Emscripten's numbering. */
 const badDescriptor = 8;
 /** Any free major number. */

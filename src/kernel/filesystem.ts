@@ -51,6 +51,9 @@ export class LayeredFiles {
   #cwd = '/';
   /** Held by what runs have written since the last rewind. */
   #bytes = 0;
+  /** Room beyond the quota: what `exempt` has taken of it. */
+  #exemptBytes = 0;
+  #exemptNodes = 0;
   #pipesAreBounded = false;
   #quota: FileQuota = { maxBytes: Number.POSITIVE_INFINITY, maxNodes: Number.POSITIVE_INFINITY };
 
@@ -81,6 +84,21 @@ export class LayeredFiles {
     this.#quota = quota;
   }
 
+  /** What is written meanwhile counts for no quota: the host has bounded it. */
+  exempt(write: () => void): void {
+    const quota = this.#quota;
+    const bytes = this.#bytes;
+    const nodes = this.#created.size;
+    this.#quota = { maxBytes: Number.POSITIVE_INFINITY, maxNodes: Number.POSITIVE_INFINITY };
+    try {
+      write();
+    } finally {
+      this.#quota = quota;
+      this.#exemptBytes += this.#bytes - bytes;
+      this.#exemptNodes += this.#created.size - nodes;
+    }
+  }
+
   /** Puts back the image's files, descriptors and working folder. */
   rewind(): void {
     const fs = this.#fs;
@@ -92,7 +110,7 @@ export class LayeredFiles {
     this.#modified.clear();
     this.#saved.clear();
     this.#orphans.clear();
-    this.#bytes = 0;
+    this.#bytes = this.#exemptBytes = this.#exemptNodes = 0;
     fs.nextInode = this.#imageNodes;
     fs.streams.length = 0;
     for (const { stream, fd, position, flags } of this.#streams) {
@@ -176,11 +194,14 @@ export class LayeredFiles {
   #touchBytes(node: FsNode): void {
     this.#modified.add(node);
     const saved = this.#touch(node);
-    if (saved !== undefined && node.contents === saved.contents) node.contents = bytesOf(node).slice();
+    if (saved === undefined || node.contents !== saved.contents) return;
+    this.#charge(node.usedBytes);
+    node.contents = bytesOf(node).slice();
   }
 
   #charge(bytes: number): void {
-    if (bytes > 0 && this.#bytes + bytes > this.#quota.maxBytes) throw new this.#fs.ErrnoError(noSpace);
+    if (bytes > 0 && this.#bytes + bytes > this.#quota.maxBytes + this.#exemptBytes)
+      throw new this.#fs.ErrnoError(noSpace);
     this.#bytes += bytes;
   }
 
@@ -216,7 +237,7 @@ export class LayeredFiles {
     const fs = this.#fs;
     const createNode = fs.createNode.bind(fs);
     fs.createNode = (parent, name, mode, rdev) => {
-      if (this.#created.size >= this.#quota.maxNodes) throw new fs.ErrnoError(noSpace);
+      if (this.#created.size >= this.#quota.maxNodes + this.#exemptNodes) throw new fs.ErrnoError(noSpace);
       const node = createNode(parent, name, mode, rdev);
       this.#created.add(node);
       this.#modified.add(node);
@@ -276,8 +297,8 @@ export class LayeredFiles {
     const write = file.stream.write;
     if (write === undefined) throw new Error('MEMFS has no write operation');
     const guarded: typeof write = (stream, buffer, offset, length, position, canOwn) => {
-      this.#charge(Math.max(0, position + length - stream.node.usedBytes));
       this.#touchBytes(stream.node);
+      this.#charge(Math.max(0, position + length - stream.node.usedBytes));
       return write(stream, buffer, offset, length, position, canOwn);
     };
     file.stream.write = guarded;

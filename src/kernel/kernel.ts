@@ -1,5 +1,16 @@
-import type { Fingerprint } from '../image/format.ts';
-import type { ResultMessage, RewoundMessage, RunMessage, WorkerMessage } from '../protocol/messages.ts';
+import { InstallError } from '../errors/errors.ts';
+import { toWire } from '../errors/wire.ts';
+import type { DecodedImage } from '../image/format.ts';
+import type { Fingerprint } from '../image/header.ts';
+import { unpackWheel } from '../packages/unpack-wheel.ts';
+import type {
+  HostMessage,
+  Question,
+  ResultMessage,
+  RewoundMessage,
+  RunMessage,
+  WorkerMessage,
+} from '../protocol/messages.ts';
 import { signalWords } from '../protocol/signals.ts';
 import { wasmPageBytes } from '../util/wasm.ts';
 import {
@@ -7,7 +18,9 @@ import {
   bootInterpreter,
   freezeInterpreter,
   type Interpreter,
+  type Introduction,
   type KernelAssets,
+  writeFile,
 } from './boot.ts';
 import type { HarnessFrame } from './channel.ts';
 import { installDevices } from './devices.ts';
@@ -15,7 +28,7 @@ import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
 import { Output } from './output.ts';
 import { homeFolder } from './pyodide-internals.ts';
-import { RunStreams } from './run-streams.ts';
+import { RunStreams, type StreamHooks } from './run-streams.ts';
 import { SafePoint } from './safepoint.ts';
 
 export interface KernelOptions {
@@ -24,11 +37,16 @@ export interface KernelOptions {
   maxHeapBytes: number;
   env: Record<string, string>;
   post: (message: WorkerMessage) => void;
+  /** Blocks until the host's next message while a run waits for it. */
+  receive: () => HostMessage;
   progress: BootProgress;
 }
 
 /** Files that a run may create, beyond which Python gets ENOSPC; their bytes are bounded by the run's memory. */
 const maxFilesOfRun = 100_000;
+
+/** Of what Python prints while it boots. */
+const keptBootChars = 4000;
 
 /** What warming runs with: the usual shape of a run. */
 const warmRun: Omit<RunMessage, 'code'> = {
@@ -42,6 +60,7 @@ const warmRun: Omit<RunMessage, 'code'> = {
   files: [],
   after: 'rewind',
   seed: null,
+  figures: 'png',
   limits: {
     timeoutMs: 0,
     cpuMs: 0,
@@ -88,32 +107,52 @@ export class Kernel {
     const limit = new MemoryLimit(options.maxHeapBytes);
     const output = new Output((message) => gate.post(message));
     const safePoint = new SafePoint(options.signals, (now) => output.visit(now));
-    const streams = new RunStreams(output, (message) => gate.post(message));
-    const interpreter = await bootInterpreter(
-      assets,
-      limit,
-      (module) => {
+    let kernel: Kernel | undefined;
+    let said = '';
+    const streams = new RunStreams(output, {
+      post: (message) => gate.post(message),
+      ask: (id, question) => {
+        if (kernel === undefined) return refusal(notWhileBuilding);
+        return kernel.#ask(id, question);
+      },
+      progress: (message) => options.progress('packages', 0, 0, message),
+    });
+    const introduction: Introduction = {
+      prepareDevices(module) {
         installDevices(module.FS, {
           stdin: (length) => streams.stdin.take(length),
           request: (length) => streams.request.take(length),
-          output: (stream, bytes) => output.write(stream, bytes),
+          output: (stream, bytes) => {
+            if (kernel !== undefined) output.write(stream, bytes);
+            else said = (said + new TextDecoder().decode(bytes.slice())).slice(-keptBootChars);
+          },
           reply: (bytes) => streams.reader.push(bytes),
           sleep: (ms) => safePoint.sleep(ms),
         });
         safePoint.install(module);
       },
-      options.progress,
-    );
-    return new Kernel(interpreter, options, { gate, limit, output, safePoint, streams });
+      plan: (plan) => streams.beginBuild(plan),
+      said: () => said,
+      failure: () => streams.takeResult().json.failure as ReturnType<Introduction['failure']>,
+    };
+    const interpreter = await bootInterpreter(assets, limit, introduction, options.progress);
+    const parts = { gate, limit, output, safePoint, streams };
+    kernel = new Kernel(interpreter, options, parts, assets.image);
+    return kernel;
   }
 
-  private constructor(interpreter: Interpreter, options: KernelOptions, parts: KernelParts) {
+  private constructor(
+    interpreter: Interpreter,
+    options: KernelOptions,
+    parts: KernelParts,
+    image: DecodedImage | null,
+  ) {
     this.#interpreter = interpreter;
     this.#options = options;
     this.#parts = parts;
     this.#files = new LayeredFiles(interpreter.module);
     this.#files.seal();
-    this.#baseline = new Baseline(interpreter.module);
+    this.#baseline = new Baseline(interpreter.module, image);
     this.#reportHeap();
   }
 
@@ -125,8 +164,8 @@ export class Kernel {
     return this.#interpreter.module.HEAPU8.length;
   }
 
-  /** The image of this kernel; it must have run nothing yet. */
-  freeze(fingerprint: Fingerprint): Promise<Uint8Array<ArrayBuffer>> {
+  /** The image of this kernel, in pieces; it must have run nothing yet. Throws `InstallError`. */
+  freeze(fingerprint: Fingerprint): Promise<Uint8Array<ArrayBuffer>[]> {
     return freezeInterpreter(this.#interpreter, fingerprint);
   }
 
@@ -240,6 +279,30 @@ export class Kernel {
     };
   }
 
+  /** Puts a question to the host; wheels that come in answer are unpacked. The run isn't charged for any of it. */
+  #ask(id: string, question: Question): ReturnType<StreamHooks['ask']> {
+    return this.#parts.safePoint.uncharged(() => {
+      this.#parts.gate.post({ kind: 'ask', id, question });
+      const answer = this.#options.receive();
+      if (answer.kind !== 'answer' || answer.id !== id)
+        throw new Error(`'${answer.kind}' in answer to a question`);
+      const { error, body, parts = [] } = answer;
+      if (question.kind !== 'install' || error !== null) return { error, body, parts };
+      const { FS } = this.#interpreter.module;
+      try {
+        // All of them first: nothing half installed stays.
+        const unpacked = parts.map((wheel) => unpackWheel(wheel));
+        this.#files.exempt(() => {
+          for (const files of unpacked) for (const [path, bytes] of files) writeFile(FS, path, bytes);
+        });
+      } catch (cause) {
+        if (cause instanceof InstallError) return refusal(cause);
+        throw cause;
+      }
+      return { error, body, parts: [] };
+    });
+  }
+
   /**
    * The memory of a worker never shrinks. When an earlier run had more than this one may have, the difference is taken
    * from the allocator's reach first. Returns how much.
@@ -257,6 +320,16 @@ export class Kernel {
   #reportHeap(): void {
     Atomics.store(this.#options.signals, signalWords.heapPages, this.heapBytes / wasmPageBytes);
   }
+}
+
+const notWhileBuilding: InstallError = new InstallError('Nothing can be installed while an image is built.', {
+  reason: 'not_allowed',
+  package: '',
+  suggestion: 'Add the package to those of the image.',
+});
+
+function refusal(error: InstallError): ReturnType<StreamHooks['ask']> {
+  return { error: toWire(error), body: 'null', parts: [] };
 }
 
 /** What a run ends with whose input file could not be written: its path meets another's, or there is no room. */

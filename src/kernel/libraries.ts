@@ -1,4 +1,4 @@
-import type { ImageLibrary, LinkedLibraries } from '../image/format.ts';
+import type { ImageLibrary, LinkedLibraries } from '../image/header.ts';
 import type { LoadedLibrary, PyodideModule, WasmFunction } from './pyodide-internals.ts';
 
 /** A side module as it was instantiated. */

@@ -1,3 +1,5 @@
+import type { DecodedImage } from '../image/format.ts';
+import { pageBytes } from '../image/header.ts';
 import { wasmPageBytes } from '../util/wasm.ts';
 import type { PyodideModule } from './pyodide-internals.ts';
 
@@ -52,24 +54,26 @@ function wholePages(bytes: number): number {
 /** What a kernel's memory was when it was clean, and the way back. */
 export class Baseline {
   readonly #module: PyodideModule;
-  /** What is kept, by its address: all but the dead part of the stack. */
-  readonly #kept: readonly { start: number; bytes: Uint8Array }[];
+  /** What is kept, by its address; what lies between is zero, and the dead part of the stack is left out. */
+  readonly #kept: readonly Kept[];
+  readonly #zeros: readonly (readonly [start: number, end: number])[];
   readonly #top: number;
   readonly #references: readonly number[];
   readonly #stackPointer: number;
   readonly #tableLength: number;
   readonly #libraries: number;
 
-  constructor(module: PyodideModule) {
+  /** With the image that has just been restored nothing has to be copied: the heap is what its pages say. */
+  constructor(module: PyodideModule, image: DecodedImage | null) {
     this.#module = module;
     this.#top = heapTop(module);
     this.#stackPointer = module.stackSave();
     // As it is after each rewind, so that the first run finds what all find.
     clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), this.#stackPointer);
-    this.#kept = [
-      [0, module._emscripten_stack_get_end()],
-      [this.#stackPointer, this.#top],
-    ].map(([start = 0, end]) => ({ start, bytes: module.HEAPU8.slice(start, end) }));
+    const stackEnd = module._emscripten_stack_get_end();
+    this.#kept =
+      image === null ? copied(module.HEAPU8, stackEnd, this.#stackPointer, this.#top) : pagesOf(image);
+    this.#zeros = gapsBetween(this.#kept, [stackEnd, this.#stackPointer], this.#top);
     this.#references = referenceSlots(module);
     this.#tableLength = module.wasmTable.length;
     this.#libraries = libraryCount(module);
@@ -97,10 +101,55 @@ export class Baseline {
     const heap = module.HEAPU8;
     const usedTop = heapTop(module);
     for (const { start, bytes } of this.#kept) heap.set(bytes, start);
+    for (const [start, end] of this.#zeros) heap.fill(0, start, end);
     if (usedTop > this.#top) heap.fill(0, this.#top, usedTop);
     clearDeadStack(heap, module._emscripten_stack_get_end(), this.#stackPointer);
     module.stackRestore(this.#stackPointer);
   }
+}
+
+interface Kept {
+  start: number;
+  bytes: Uint8Array;
+}
+
+function copied(heap: Uint8Array, stackEnd: number, stackPointer: number, top: number): Kept[] {
+  return [
+    { start: 0, bytes: heap.slice(0, stackEnd) },
+    { start: stackPointer, bytes: heap.slice(stackPointer, top) },
+  ];
+}
+
+function pagesOf({ header, pages }: DecodedImage): Kept[] {
+  let offset = 0;
+  return header.pages.map(([first, count]) => {
+    const start = offset;
+    offset += count * pageBytes;
+    return { start: first * pageBytes, bytes: pages.subarray(start, offset) };
+  });
+}
+
+/** What `kept` leaves out below `top`, without the dead part of the stack. */
+function gapsBetween(
+  kept: readonly Kept[],
+  [deadStart, deadEnd]: readonly [number, number],
+  top: number,
+): [number, number][] {
+  const gaps: [number, number][] = [];
+  const add = (start: number, end: number): void => {
+    if (start < end) gaps.push([start, end]);
+  };
+  const addAround = (start: number, end: number): void => {
+    add(start, Math.min(end, deadStart));
+    add(Math.max(start, deadEnd), end);
+  };
+  let end = 0;
+  for (const { start, bytes } of kept) {
+    addAround(end, Math.min(start, top));
+    end = start + bytes.length;
+  }
+  addAround(end, top);
+  return gaps;
 }
 
 /** No frame is as large as this: where the stack is all zero for so long, it is so to its end. */
@@ -121,6 +170,27 @@ export function clearDeadStack(heap: Uint8Array, stackEnd: number, stackPointer:
   }
   heap.fill(0, (low + lowestUsed) * 8, stackPointer);
 }
+
+/**
+ * Zeroes what the allocator has free: importing and warming leave much there that nobody needs, which an image would
+ * have to store and every rewind to copy. Memory doesn't grow by it.
+ */
+export function scrubFreeMemory(module: PyodideModule): void {
+  const top = heapTop(module);
+  module._sbrk(module.HEAPU8.length - top);
+  const taken: number[] = [];
+  for (let bytes = largestScrubBytes; bytes >= pageBytes; bytes /= 2) {
+    for (let pointer = module._malloc(bytes); pointer !== 0; pointer = module._malloc(bytes)) {
+      module.HEAPU8.fill(0, pointer, pointer + bytes);
+      taken.push(pointer);
+    }
+  }
+  for (const pointer of taken) module._free(pointer);
+  // `sbrk` takes what is negative for a very large number.
+  module.HEAPU32[module._emscripten_get_sbrk_ptr() >>> 2] = top;
+}
+
+const largestScrubBytes = 64 * 1024 * 1024;
 
 /** End of what the allocator has taken: everything above is zero. */
 export function heapTop(module: PyodideModule): number {

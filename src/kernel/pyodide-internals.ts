@@ -132,7 +132,6 @@ export interface PyodideModule {
   stackRestore(pointer: number): void;
   _sbrk(bytes: number): number;
   _jslib_init(): void;
-  _init_pyodide_proxy(): void;
   runtimeKeepalivePush(): void;
   __hiwire_get(index: number): unknown;
   __hiwire_set(index: number, value: unknown): number;
@@ -149,6 +148,7 @@ export interface PyodideModule {
   _PyObject_CallNoArgs(callable: number): number;
   _PyErr_Clear(): void;
   _Py_DecRef(object: number): void;
+  _malloc(bytes: number): number;
   _free(pointer: number): void;
   stringToNewUTF8(text: string): number;
 }
@@ -189,7 +189,7 @@ export interface ModuleSources {
 
 export const sitePackages = '/lib/python3.14/site-packages';
 export const homeFolder = '/home/pyodide';
-const stdlibPath = '/lib/python314.zip';
+export const stdlibPath = '/lib/python314.zip';
 
 /** Pyodide takes these for a module Web Worker: no Node or Deno branch of its glue is ever entered. */
 const webWorker = {
@@ -277,13 +277,17 @@ export function finishBoot(api: PyodideApi): void {
 }
 
 /**
- * The part of that which a restored heap needs: its C side is initialised, and its JS reference table filled. Pyodide
- * would go on to make proxies for its JavaScript API, by running Python; nobody here uses it.
+ * The part of that which a restored heap needs before it is copied in: what Pyodide's C side keeps in JavaScript. It
+ * allocates, and the image's heap has what it wrote already. Pyodide would go on to make proxies for its JavaScript API,
+ * by running Python; nobody here uses it.
  */
-export function adoptHeap(module: PyodideModule, api: PyodideApi, hiwire: HiwireState): void {
+export function startJavaScript(module: PyodideModule): void {
   module._jslib_init();
-  module._init_pyodide_proxy();
   module.runtimeKeepalivePush();
+}
+
+/** And what it needs afterwards: its JS reference table is filled. Changes nothing in the heap. */
+export function fillReferences(module: PyodideModule, api: PyodideApi, hiwire: HiwireState): void {
   const references = [
     ...api.getExpectedKeys(),
     ...hiwire.hiwireKeys.map((key) => (key === null ? null : deserialize(api, key))),
@@ -297,7 +301,7 @@ export function adoptHeap(module: PyodideModule, api: PyodideApi, hiwire: Hiwire
 
 /**
  * The JS reference table as data: only what a boot without guest code leaves there is known; anything else refuses.
- * Indices below the expected keys are Pyodide's own and put back by `adoptHeap`.
+ * Indices below the expected keys are Pyodide's own and put back by `fillReferences`.
  */
 export function serializeHiwire(module: PyodideModule, api: PyodideApi): HiwireState {
   const expected = api.getExpectedKeys();

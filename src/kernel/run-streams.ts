@@ -1,4 +1,11 @@
-import type { RunMessage, WorkerMessage } from '../protocol/messages.ts';
+import type {
+  AnswerMessage,
+  BuildPackages,
+  Question,
+  RunMessage,
+  WorkerMessage,
+} from '../protocol/messages.ts';
+import { parseWorkerMessage } from '../protocol/parse.ts';
 import { ChannelError, encodeHarnessFrame, type HarnessFrame, HarnessReader } from './channel.ts';
 import type { Output } from './output.ts';
 
@@ -25,18 +32,35 @@ class Source {
   }
 }
 
+export interface StreamHooks {
+  post(message: WorkerMessage): void;
+  /** Has the host do something, and blocks until it's done. */
+  ask(id: string, question: Question): Pick<AnswerMessage, 'error' | 'body'> & { parts: Uint8Array[] };
+  /** Of a build. */
+  progress(message: string): void;
+}
+
 /** What one run reads from and writes to the kernel. */
 export class RunStreams {
   readonly stdin = new Source();
   readonly request = new Source();
   readonly reader: HarnessReader;
   readonly #output: Output;
+  readonly #hooks: StreamHooks;
   #id = '';
   #result: HarnessFrame | undefined;
 
-  constructor(output: Output, post: (message: WorkerMessage) => void) {
+  constructor(output: Output, hooks: StreamHooks) {
     this.#output = output;
-    this.reader = new HarnessReader((frame) => this.#onFrame(frame, post));
+    this.#hooks = hooks;
+    this.reader = new HarnessReader((frame) => this.#onFrame(frame));
+  }
+
+  /** What the harness does when it boots; its result is `{failure}`. */
+  beginBuild({ imports, warm }: Pick<BuildPackages, 'imports' | 'warm'>): void {
+    this.#id = 'build';
+    this.reader.begin(frameSlackBytes);
+    this.request.set(encodeHarnessFrame({ imports, warm }, []));
   }
 
   begin(message: RunMessage, env: Record<string, string>): void {
@@ -52,6 +76,7 @@ export class RunStreams {
       env: { ...env, ...message.env },
       globals: JSON.parse(message.globals),
       seed: message.seed,
+      figures: message.figures,
       valueBytes: limits.valueBytes,
       keep: message.after === 'none',
     };
@@ -64,10 +89,18 @@ export class RunStreams {
     return result;
   }
 
-  #onFrame(frame: HarnessFrame, post: (message: WorkerMessage) => void): void {
+  #onFrame(frame: HarnessFrame): void {
     const { json } = frame;
     if (json.kind === 'result') {
       this.#result = frame;
+      return;
+    }
+    if (json.kind === 'progress') {
+      this.#hooks.progress(String(json.message));
+      return;
+    }
+    if (json.kind === 'ask') {
+      this.#ask(json.question);
       return;
     }
     const { data, metadata } = json;
@@ -81,7 +114,18 @@ export class RunStreams {
     }
     if (!this.#output.charge(bytes)) return;
     this.#output.flush();
-    post({ kind: 'display', id: this.#id, data: data as Record<string, string>, metadata });
+    this.#hooks.post({ kind: 'display', id: this.#id, data: data as Record<string, string>, metadata });
+  }
+
+  /** The harness reads the answer next. */
+  #ask(question: unknown): void {
+    this.#output.flush();
+    const asked = parseWorkerMessage({ kind: 'ask', id: this.#id, question });
+    if (asked.kind !== 'ask') throw new ChannelError('frame is no question');
+    const { error, body, parts } = this.#hooks.ask(this.#id, asked.question);
+    const said = error === null ? null : { code: error.code, message: error.message, details: error.details };
+    const answer = { kind: 'answer', error: said, body: error === null ? JSON.parse(body) : null };
+    this.request.set(encodeHarnessFrame(answer, parts));
   }
 }
 

@@ -133,6 +133,38 @@ describe('SafePoint', () => {
     expect(visits).toStrictEqual([Number.POSITIVE_INFINITY]);
   });
 
+  it('charges a run nothing while it waits for the host, after all output has gone out', () => {
+    const { point, signals, visits } = make();
+    point.begin(100, 100);
+    now += 90;
+    const given = point.uncharged(() => {
+      expect(visits).toStrictEqual([Number.POSITIVE_INFINITY]);
+      now += 5000;
+      return 'given';
+    });
+    expect(given).toBe('given');
+    now += 9;
+    expect(point.visit()).toBe(0);
+    expect(() =>
+      point.uncharged(() => {
+        now += 1000;
+        throw new Error('refused');
+      }),
+    ).toThrow('refused');
+    expect(point.visit()).toBe(0);
+    Atomics.store(signals, signalWords.interrupt, 0);
+    now += 1;
+    expect([point.visit(), point.stopped]).toStrictEqual([2, 'timeout']);
+    expect(point.end()).toStrictEqual({ runMs: 100, cpuMs: 100 });
+  });
+
+  it('stops a run that was interrupted while it waited for the host', () => {
+    const { point, signals } = make();
+    point.begin(0, 0);
+    point.uncharged(() => Atomics.store(signals, signalWords.interrupt, stopCode('interrupted')));
+    expect([point.visit(), point.stopped]).toStrictEqual([2, 'interrupted']);
+  });
+
   it('is woken by another thread', async () => {
     const { point, signals } = make();
     const code = `

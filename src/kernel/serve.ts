@@ -1,4 +1,4 @@
-import { WorkerError } from '../errors/errors.ts';
+import { InstallError, type VivariumError, WorkerError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
 import {
   type HostMessage,
@@ -8,11 +8,13 @@ import {
 } from '../protocol/messages.ts';
 import type { BootProgress, KernelAssets } from './boot.ts';
 import { Kernel } from './kernel.ts';
-import { warmScript } from './python-files.ts';
+import { warmScripts } from './python-files.ts';
 
 /** What an engine's entry supplies to a kernel's thread. */
 export interface KernelHost {
   post(message: WorkerMessage): void;
+  /** Blocks until the host's next message. */
+  receive(): HostMessage;
   /** Loads the bytes that the kernel boots from. Called once, before the realm loses its platform. */
   loadAssets(init: InitMessage, progress: BootProgress): Promise<KernelAssets>;
   /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
@@ -23,6 +25,7 @@ export interface KernelHost {
 }
 
 const idleMs = 200;
+const chunkBytes = 16 * 1024 * 1024;
 
 /** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */
 export function serveKernel(host: KernelHost): (message: HostMessage) => void {
@@ -41,11 +44,16 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
       post: (message) => host.post(message),
+      receive: () => host.receive(),
       progress,
     });
-    const parts: Uint8Array[] = [];
-    if (init.options.mode === 'build') parts.push(await booted.freeze(init.options.fingerprint));
-    else for (let run = 0; run < init.options.warmingRuns; run += 1) booted.warm(warmScript);
+    if (init.options.mode === 'build') {
+      for (const piece of await booted.freeze(init.options.fingerprint)) postImage(init.id, piece);
+    } else {
+      for (let run = 0; run < init.options.warmingRuns; run += 1) {
+        for (const script of warmScripts) booted.warm(script);
+      }
+    }
     host.lockDown();
     kernel = booted;
     progress('ready', 1, 1, 'ready');
@@ -57,7 +65,6 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       python: booted.python,
       heapBytes: booted.heapBytes,
       bootMs: performance.now() - started,
-      parts,
     });
     tidyWhenIdle();
   };
@@ -73,7 +80,13 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     }, idleMs);
   };
 
-  const fail = (id: string | null, error: WorkerError): void => {
+  /** A frame is bounded, and an image may be larger. */
+  const postImage = (id: string, bytes: Uint8Array): void => {
+    for (let at = 0; at < bytes.length; at += chunkBytes)
+      host.post({ kind: 'image', id, parts: [bytes.slice(at, at + chunkBytes)] });
+  };
+
+  const fail = (id: string | null, error: VivariumError): void => {
     host.post({ kind: 'error', id, error: toWire(error) });
   };
 
@@ -93,6 +106,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         }
         return;
       case 'ping':
+      case 'answer':
       case 'interrupt':
       case 'shutdown':
         // The thread that owns this one answers these: this one may be computing.
@@ -104,7 +118,8 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
 }
 
 /** `details.name` tells the host a bad image (`ImageError`) from other failures. */
-function bootError(error: unknown): WorkerError {
+function bootError(error: unknown): VivariumError {
+  if (error instanceof InstallError) return error;
   const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
   return new WorkerError('boot_failed', `the kernel did not boot: ${message}`, {
     cause: error,

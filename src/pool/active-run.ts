@@ -3,6 +3,7 @@ import type { ResultMessage, RewoundMessage } from '../protocol/messages.ts';
 import type { Execution } from '../runtime.ts';
 import type { PoolContext } from './context.ts';
 import { type Loss, whatStopped } from './execution.ts';
+import { Installs } from './installs.ts';
 import type { Job, JobMessage } from './job.ts';
 import type { After } from './slot-state.ts';
 import { Stopper } from './stopper.ts';
@@ -26,6 +27,7 @@ export class ActiveRun {
   readonly #worker: Worker;
   readonly #hooks: RunHooks;
   readonly #stopper: Stopper;
+  readonly #installs: Installs;
   #ended = false;
   /** Came before the result was dealt with. */
   #rewound: RewoundMessage | undefined;
@@ -37,13 +39,17 @@ export class ActiveRun {
     this.#hooks = hooks;
     const { killGraceMs } = context.options;
     this.#stopper = new Stopper(context.clock, job.limits.timeoutMs, killGraceMs, {
-      interrupt: (reason) => worker.interrupt(job.id, reason),
+      interrupt: (reason) =>
+        this.#installs.cancel(() => {
+          if (!this.#ended) worker.interrupt(job.id, reason);
+        }),
       kill: (reason) =>
         hooks.lost({
           code: reason === 'interrupted' ? 'interrupted' : 'timeout',
           message: `${whatStopped(job.limits, reason)} The code went on for ${killGraceMs} ms after the interrupt: its worker was killed.`,
         }),
     });
+    this.#installs = new Installs(job, context, this.#stopper);
   }
 
   start(message: JobMessage, after: After): void {
@@ -54,6 +60,7 @@ export class ActiveRun {
         {
           onOutput: (stream, data) => this.#show(() => this.job.write(stream, data)),
           onDisplay: (shown) => this.#show(() => this.job.display(shown)),
+          onAsk: (question) => this.#installs.answer(question),
           onRewound: (rewound) => {
             this.#rewound = rewound;
             if (this.#ended) this.#hooks.rewound(rewound);
@@ -80,13 +87,18 @@ export class ActiveRun {
   end(): void {
     this.#ended = true;
     this.#stopper.cancel();
+    this.#installs.cancel();
   }
 
   #finished(result: ResultMessage): void {
     if (this.#ended) return;
     let execution: Execution;
     try {
-      execution = this.job.executionOf(result, this.#stopper.requested, this.#context.clock.now());
+      const { job } = this;
+      const { clock, hint, image } = this.#context;
+      execution = job.executionOf(result, this.#stopper.requested, clock.now(), (error) =>
+        hint?.(error, job.image ?? image),
+      );
     } catch (error) {
       this.crashed(error);
       return;

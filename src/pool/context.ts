@@ -1,5 +1,7 @@
 import type { Engine } from '../engines/engine.ts';
+import type { ImageSource } from '../packages/image-source.ts';
 import type { Clock } from '../util/clock.ts';
+import type { Hint, ImageFinder, Installer } from './images.ts';
 import type { ResolvedRuntimeOptions } from './runtime-options.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -11,4 +13,11 @@ export interface PoolContext {
   /** From 0 to 1: spreads retries. */
   readonly random: () => number;
   readonly telemetry: Telemetry;
+  /** The runtime's own: of every run that asks for no other. */
+  readonly image: ImageSource;
+  /** Absent: the runtime has its own image only. */
+  readonly images?: ImageFinder | undefined;
+  /** Absent: nothing is installed while a run lasts. */
+  readonly installer?: Installer | undefined;
+  readonly hint?: Hint | undefined;
 }

@@ -1,12 +1,14 @@
-import { VivariumError } from '../errors/errors.ts';
-import type { Execution, Isolation, Progress, RecycleReason, RestartReason } from '../runtime.ts';
-import type { Timer } from '../util/clock.ts';
-import { Breaker } from './breaker.ts';
+import type { ImageSource } from '../packages/image-source.ts';
+import type { Execution, Progress, RecycleReason, RestartReason } from '../runtime.ts';
+import { BootRetries } from './boot-retries.ts';
 import type { PoolContext } from './context.ts';
 import { IdleSweep } from './idle-sweep.ts';
+import { imageKey } from './images.ts';
 import type { Job } from './job.ts';
-import { count, isIdle, Roster, suits } from './roster.ts';
+import type { Lines, Place } from './lines.ts';
+import { isIdle, Roster, suits, type Wish } from './roster.ts';
 import { Slot, type SlotOwner } from './slot.ts';
+import { Staffing } from './staffing.ts';
 
 /** A worker that is ended in order may take so long. */
 const shutdownGraceMs = 1000;
@@ -17,37 +19,39 @@ export interface CrewHooks {
   /** Something changed that may let a waiting run start, or never start. */
   changed(): void;
   finished(job: Job, execution: Execution): void;
-  progress(progress: Progress): void;
-  bootFailed(error: Error): void;
+  /** Of the boot of such a worker. */
+  progress(key: string, progress: Progress): void;
+  bootFailed(key: string, error: Error): void;
   failed(error: Error): void;
 }
 
-/** The workers of a pool: boots, replaces and ends them, so that there are as many as are wanted. */
+/** The workers of a pool: gives them to runs, boots, replaces and ends them. */
 export class Crew implements SlotOwner {
   readonly #context: PoolContext;
   readonly #hooks: CrewHooks;
-  readonly #breaker: Breaker;
-  /** Workers that died without having run anything; they booted well, so the circuit knows nothing of them. */
-  readonly #stillborn: Breaker;
+  readonly #own: string;
+  readonly #retries: BootRetries;
   readonly #prefix = `w${crypto.randomUUID().slice(0, 8)}`;
   readonly #roster = new Roster();
+  readonly #staffing: Staffing;
   readonly #idleSweep: IdleSweep;
   #lastNumber = 0;
-  #started = false;
   #closing = false;
-  #everReady = false;
-  /** Runs that run or wait. */
-  #demand = 0;
-  #retry: Timer | undefined;
 
-  constructor(context: PoolContext, hooks: CrewHooks) {
+  constructor(context: PoolContext, lines: Lines, hooks: CrewHooks) {
     this.#context = context;
     this.#hooks = hooks;
-    this.#breaker = new Breaker(context.random);
-    this.#stillborn = new Breaker(context.random);
+    this.#own = imageKey(context.image);
+    const changed = () => hooks.changed();
+    this.#retries = new BootRetries(context, this.#own, changed);
+    this.#staffing = new Staffing(context, lines, this.#roster, this.#retries, {
+      boot: (image, how) => this.#boot(image, how),
+      giveUp: (slot) => this.#recycle(slot, 'image'),
+      changed,
+    });
     this.#idleSweep = new IdleSweep(context.clock, context.options.idleTimeoutMs, {
       idle: () => this.slots.filter(isIdle),
-      hasSurplus: (slot) => this.#hasSurplus(slot),
+      hasSurplus: (slot) => this.#staffing.hasSurplus(slot),
       end: (slot) => this.#recycle(slot, 'idle'),
     });
   }
@@ -58,150 +62,120 @@ export class Crew implements SlotOwner {
   }
 
   get live(): number {
-    return this.#roster.live;
+    return this.#roster.live();
   }
 
   get booting(): number {
-    return this.#roster.booting;
+    return this.#roster.booting();
+  }
+
+  /** A worker of the runtime's own image is live. */
+  get hasOwn(): boolean {
+    return this.#roster.live(this.#own) > 0;
   }
 
   get failing(): boolean {
-    return this.#breaker.failures > 0;
+    return this.#retries.failing;
   }
 
-  /** The last boot's error while the circuit is open and it isn't time for another try. */
+  /** Why no worker of the runtime's own image boots, while the circuit is open and it isn't time for another try. */
   get outage(): Error | undefined {
-    return this.#breaker.open && this.#retry && this.booting === 0 ? this.#breaker.lastError : undefined;
+    return this.#roster.booting(this.#own) === 0 ? this.#retries.outage : undefined;
   }
 
   /** Whether one of the present workers can take such a run, now or after its present one. */
-  canServe(isolation: Isolation): boolean {
-    return this.slots.some((slot) => slot.live && suits(slot, isolation));
+  canServe(wish: Wish): boolean {
+    return this.slots.some((slot) => slot.live && suits(slot, wish));
+  }
+
+  /** Whether there are workers of the image, or will be. */
+  hasAny(key: string): boolean {
+    return this.#roster.of(key).length > 0;
+  }
+
+  isLive(key: string): boolean {
+    return this.#roster.live(key) > 0;
   }
 
   // ---- give out ----------------------------------------------------------------------------------------------------
 
   /** The next idle worker, round robin, that suits such a run. */
-  take(isolation: Isolation): Slot | undefined {
-    if (isolation === 'none')
-      return this.#roster.next((slot) => !slot.clean) ?? this.#roster.next(() => true);
-    return this.#roster.next((slot) => suits(slot, isolation)) ?? this.#makeRoom(isolation);
+  take(wish: Wish): Slot | undefined {
+    const suiting = (slot: Slot) => suits(slot, wish);
+    if (wish.isolation === 'none')
+      return this.#roster.next((slot) => suiting(slot) && !slot.clean) ?? this.#roster.next(suiting);
+    return this.#roster.next(suiting) ?? this.#makeRoom(wish);
   }
 
   /** Workers may be idle though none of them suits: one gives way to a spare, or is replaced. */
-  #makeRoom(isolation: 'rewind' | 'process'): Slot | undefined {
-    const misfit = this.#roster.members.find(isIdle);
+  #makeRoom(wish: Wish): Slot | undefined {
+    const { key } = wish;
+    const misfit = this.#roster.of(key).find(isIdle);
     if (!misfit) return undefined;
-    const spare = this.#roster.idleSpare(isolation);
+    const spare = this.#roster.idleSpare(wish);
     if (spare && misfit.clean) {
       // It has nothing wrong but its age, so it stands by in the other's place.
       this.#roster.swap(misfit, spare);
       return spare;
     }
-    if (!spare && (this.booting > 0 || this.#retry)) return undefined;
+    if (!spare && (this.#roster.booting(key) > 0 || this.#staffing.mayBoot(key, 1) === 0)) return undefined;
     this.#recycle(misfit, 'isolation');
-    this.#roster.promote(this.#wanted());
-    return this.#roster.next((slot) => suits(slot, isolation));
+    this.#roster.promote(key);
+    return this.#roster.next((slot) => suits(slot, wish));
   }
 
   // ---- keep the number ---------------------------------------------------------------------------------------------
 
   start(): void {
-    this.#started = true;
+    this.#staffing.start();
   }
 
-  /** Boots what is missing for so many runs under way or waiting. */
-  fill(demand: number): void {
-    this.#demand = demand;
-    if (!this.#started || this.#closing) return;
-    this.#roster.promote(this.#wanted());
-    const { members, spares } = this.#roster;
-    for (let n = this.#mayBoot(this.#wanted() - members.length); n > 0; n--) this.#boot(false);
-    if (!this.#everReady) return;
-    const wantedSpares = this.#context.options.spares + count(members, (slot) => this.#isLastRun(slot));
-    for (let n = this.#mayBoot(wantedSpares - spares.length); n > 0; n--) this.#boot(true);
+  fill(): void {
+    this.#staffing.fill();
   }
 
-  /** It is to be replaced after the run that it has now: its successor is booted meanwhile. */
-  #isLastRun(slot: Slot): boolean {
-    return slot.state.name === 'running' && slot.runs >= this.#context.options.recycle.maxRequests;
+  /** Has a worker of another image give way to such a run, if it's time. */
+  makeWay(place: Pick<Place, 'image' | 'key' | 'since'>): void {
+    this.#staffing.makeWay(place);
   }
 
-  #wanted(): number {
-    const { minWorkers, maxWorkers, pool } = this.#context.options;
-    // The first boot has the machine for itself; the others follow when it's ready.
-    const floor = this.#everReady || !pool ? minWorkers : 1;
-    return Math.min(maxWorkers, Math.max(floor, this.#demand));
-  }
-
-  /** After a failure one boot at a time, and none before its time has come. */
-  #mayBoot(wanted: number): number {
-    if (this.#retry) return 0;
-    return this.#breaker.failures > 0 ? Math.min(wanted, 1 - this.booting) : wanted;
-  }
-
-  #boot(reserve: boolean): void {
-    const slot = new Slot(`${this.#prefix}-${++this.#lastNumber}`, this.#context, this);
+  #boot(image: ImageSource, { reserve, awaited }: { reserve: boolean; awaited: boolean }): void {
+    const slot = new Slot(`${this.#prefix}-${++this.#lastNumber}`, image, this.#context, this);
     slot.reserve = reserve;
-    const awaited = !reserve && this.#roster.members.length < this.#demand;
     this.#roster.add(slot);
     void slot.boot(awaited ? 0 : warmingRuns);
-  }
-
-  #retryAfter(ms: number): void {
-    this.#retry?.cancel();
-    const retry = () => {
-      this.#retry = undefined;
-      this.#hooks.changed();
-    };
-    this.#retry = this.#context.clock.setTimeout(retry, ms, { unref: true });
   }
 
   // ---- what slots tell ---------------------------------------------------------------------------------------------
 
   ready(slot: Slot): void {
-    const { telemetry } = this.#context;
-    this.#everReady = true;
-    if (this.#breaker.succeeded()) telemetry.emit({ type: 'circuit', open: false });
-    telemetry.emit({ type: 'worker:start', ...slot.identity, bootMs: slot.bootMs });
+    this.#staffing.booted();
+    this.#retries.booted(slot.key);
+    this.#context.telemetry.emit({ type: 'worker:start', ...slot.identity, bootMs: slot.bootMs });
     this.#idleSweep.schedule();
     this.#hooks.changed();
   }
 
   bootFailed(slot: Slot, error: Error): void {
-    const { telemetry, options } = this.#context;
     this.#roster.forget(slot);
-    let retryInMs = 0;
-    const wasOpen = this.#breaker.open;
-    // Without a pool the run that wanted the worker fails with it; there is nothing to keep trying for.
-    if (options.pool) {
-      retryInMs = this.#breaker.failed(error, error instanceof VivariumError && !error.retryable);
-      this.#retryAfter(retryInMs);
-    }
-    this.#hooks.failed(error);
-    telemetry.emit({
-      type: 'worker:boot_failed',
-      error,
-      attempt: Math.max(1, this.#breaker.failures),
-      retryInMs,
-    });
-    if (this.#breaker.open && !wasOpen) telemetry.emit({ type: 'circuit', open: true, error });
-    this.#hooks.bootFailed(error);
+    if (slot.key === this.#own) this.#hooks.failed(error);
+    this.#retries.failed(slot.key, error);
+    this.#hooks.bootFailed(slot.key, error);
     this.#hooks.changed();
   }
 
-  progress(progress: Progress): void {
-    this.#hooks.progress(progress);
+  progress(slot: Slot, progress: Progress): void {
+    this.#hooks.progress(slot.key, progress);
   }
 
   finished(slot: Slot, job: Job, execution: Execution): void {
     const { recycle } = this.#context.options;
     if (slot.live) {
-      this.#stillborn.succeeded();
+      this.#retries.wasUsed(slot.key);
       if (this.#closing) this.#dismiss(slot);
       else if (slot.retire) this.replace(slot, slot.retire);
     } else if (!execution.worker.lost) {
-      this.#stillborn.succeeded();
+      this.#retries.wasUsed(slot.key);
       this.#roster.leave(slot);
       this.#tellRecycled(slot, slot.runs >= recycle.maxRequests ? 'requests' : 'isolation');
     }
@@ -219,14 +193,12 @@ export class Crew implements SlotOwner {
   }
 
   lost(slot: Slot, reason: RestartReason, error?: Error): void {
-    const { telemetry } = this.#context;
     this.#roster.leave(slot);
     if (this.#closing) return;
     if (error && (reason === 'crashed' || reason === 'unhealthy')) this.#hooks.failed(error);
-    if (error && reason === 'crashed' && slot.runs === 0)
-      this.#retryAfter(this.#stillborn.failed(error, false));
+    if (error && reason === 'crashed' && slot.runs === 0) this.#retries.diedUnused(slot.key, error);
     const lost = { ...slot.identity, reason, ms: slot.uptimeMs };
-    telemetry.emit({ type: 'worker:restart', ...lost, ...(error && { error }) });
+    this.#context.telemetry.emit({ type: 'worker:restart', ...lost, ...(error && { error }) });
     this.#hooks.changed();
   }
 
@@ -253,7 +225,8 @@ export class Crew implements SlotOwner {
   /** Ends every slot that is idle, booting or rewinding, now and from now on. Resolves when all are gone. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#retry?.cancel();
+    this.#retries.cancel();
+    this.#staffing.end();
     this.#idleSweep.cancel();
     for (const slot of this.slots) {
       if (slot.state.name !== 'running') this.#dismiss(slot);
@@ -273,12 +246,5 @@ export class Crew implements SlotOwner {
   #dismiss(slot: Slot): void {
     slot.end(shutdownGraceMs);
     this.#roster.leave(slot);
-  }
-
-  #hasSurplus(slot?: Slot): boolean {
-    const spare = this.#roster.spares.length > this.#context.options.spares;
-    const member = this.#roster.members.length > this.#wanted();
-    if (slot) return slot.reserve ? spare : member;
-    return spare || member;
   }
 }

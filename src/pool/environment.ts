@@ -1,3 +1,8 @@
+/** What a run may install: nothing, what the lock or the mirror holds, anything. */
+export type InstallPolicy = 'never' | 'locked' | 'any';
+
+export const installPolicies: readonly InstallPolicy[] = ['never', 'locked', 'any'];
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const booleans = new Map([
@@ -16,6 +21,9 @@ export interface OperatorSettings {
   size: number | undefined;
   healthCheckIntervalMs: number | undefined;
   limits: { timeoutMs: number | undefined };
+  mirror: string | undefined;
+  offline: boolean | undefined;
+  install: InstallPolicy | undefined;
   recycle: { maxRequests: number | undefined; maxHeapBytes: number | undefined };
 }
 
@@ -45,12 +53,20 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
     integer(text, 1, 2 ** 20),
   );
   const timeoutMs = read(['VIVARIUM_TIMEOUT'], 'milliseconds from 1', (text) => integer(text, 1, Infinity));
+  const mirror = read(['VIVARIUM_MIRROR'], 'a folder or a URL', (text) => text || undefined);
+  const offline = read(['VIVARIUM_OFFLINE'], 'true or false', (text) => booleans.get(text.toLowerCase()));
+  const install = read(['VIVARIUM_INSTALL'], installPolicies.join(', '), (text) =>
+    installPolicies.find((policy) => policy === text.toLowerCase()),
+  );
 
   return {
     pool,
     size,
     healthCheckIntervalMs,
     limits: { timeoutMs },
+    mirror,
+    offline,
+    install,
     recycle: { maxRequests, maxHeapBytes: heapMb === undefined ? undefined : heapMb * 2 ** 20 },
   };
 }

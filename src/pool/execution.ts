@@ -26,7 +26,7 @@ export interface RunFacts {
   limits: RunLimits;
   output: OutputCollector;
   worker: Execution['worker'];
-  timings: Pick<ExecutionTimings, 'queuedMs' | 'restoreMs' | 'totalMs'>;
+  timings: Pick<ExecutionTimings, 'queuedMs' | 'restoreMs' | 'installMs' | 'totalMs'>;
 }
 
 /** Why a run ended without a word from Python: its worker died or was killed, or it never had one. */
@@ -110,15 +110,20 @@ class FinishedExecution implements Execution {
   }
 }
 
+/** Of Python, and numpy's own. */
+const outOfMemory = /^(MemoryError|(numpy\..*)?_ArrayMemoryError)$/;
+
 /** Python came to an end, by itself or by an interrupt. Throws when the worker's value can't be read. */
 export function finishedExecution(
   facts: RunFacts,
   result: ResultMessage,
   requested: StopReason | undefined,
+  hint?: (error: PythonErrorInfo) => string | undefined,
 ): Execution {
   const stopped = result.stopped ?? (wasInterrupted(result) ? requested : undefined);
   const status = statusOf(result, stopped);
   const error = status === 'ok' ? undefined : errorOf(facts, result, stopped);
+  const help = error && stopped === undefined ? hint?.(error) : undefined;
   const parts = result.parts ?? [];
   const results = facts.output.displays;
   if (result.display) results.push({ ...result.display, isMainResult: true });
@@ -126,7 +131,7 @@ export function finishedExecution(
     ...common(facts, status),
     ...(result.text === null ? {} : { text: result.text }),
     ...(result.value === null ? {} : { value: decodeValue(partAt(parts, result.value), parts) }),
-    ...(error ? { error } : {}),
+    ...(error ? { error: help === undefined ? error : { ...error, hint: help } } : {}),
     ...(result.exitCode === null ? {} : { exitCode: result.exitCode }),
     results,
     files: result.files.map((file, index) => ({
@@ -188,7 +193,7 @@ function statusOf(result: ResultMessage, stopped: StopReason | undefined): Execu
     case undefined:
       if (result.status === 'ok') return 'ok';
       if (result.error?.name === 'SystemExit' && result.exitCode === 0) return 'ok';
-      return result.error?.name === 'MemoryError' ? 'oom' : 'error';
+      return outOfMemory.test(result.error?.name ?? '') ? 'oom' : 'error';
     default:
       return stopped satisfies never;
   }

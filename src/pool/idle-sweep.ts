@@ -4,8 +4,8 @@ import type { Slot } from './slot.ts';
 export interface Idlers {
   /** Idle slots, those to keep longest first. */
   idle(): Slot[];
-  /** Whether there is more than is wanted: of the kind of `slot`, or at all. */
-  hasSurplus(slot?: Slot): boolean;
+  /** Whether there are more of its kind than are wanted. */
+  hasSurplus(slot: Slot): boolean;
   end(slot: Slot): void;
 }
 
@@ -24,8 +24,9 @@ export class IdleSweep {
 
   /** To be called when a slot becomes idle. */
   schedule(): void {
-    if (this.#timer || this.#timeoutMs === Infinity || !this.#idlers.hasSurplus()) return;
-    const oldest = Math.min(...this.#idlers.idle().map((slot) => slot.idleSince));
+    if (this.#timer || this.#timeoutMs === Infinity) return;
+    const surplus = this.#idlers.idle().filter((slot) => this.#idlers.hasSurplus(slot));
+    const oldest = Math.min(...surplus.map((slot) => slot.idleSince));
     if (oldest === Infinity) return;
     const ms = Math.max(0, oldest + this.#timeoutMs - this.#clock.now());
     this.#timer = this.#clock.setTimeout(() => this.#sweep(), ms, { unref: true });

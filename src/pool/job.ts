@@ -1,8 +1,18 @@
+import type { ImageSource } from '../packages/image-source.ts';
 import type { ResultMessage, RunMessage, StopReason } from '../protocol/messages.ts';
-import type { Execution, Isolation, Progress, RichResult, RunLimits, RunOptions } from '../runtime.ts';
+import type {
+  Execution,
+  Isolation,
+  Progress,
+  PythonErrorInfo,
+  RichResult,
+  RunLimits,
+  RunOptions,
+} from '../runtime.ts';
 import { abandonedExecution, finishedExecution, type Loss, type RunFacts } from './execution.ts';
+import { imageKey } from './images.ts';
+import type { Place } from './lines.ts';
 import { OutputCollector } from './output.ts';
-import type { QueueEntry } from './queue.ts';
 import { RunHandle } from './run-handle.ts';
 
 export type JobMessage = Omit<RunMessage, 'kind' | 'after'>;
@@ -32,10 +42,14 @@ export class Job {
   readonly output: OutputCollector = new OutputCollector();
   /** Absent while the run's files are being read. */
   message: JobMessage | undefined;
-  /** Its place in the queue. */
-  entry: QueueEntry<Job> | undefined;
+  /** Absent until it's found. */
+  image: ImageSource | undefined;
+  /** Among those that wait. */
+  place: Place | undefined;
   /** The worker that runs it. */
   slot: JobPlace | undefined;
+  /** Spent so far in installing what it asked for. */
+  installMs = 0;
   settled = false;
   onSettled: (() => void) | undefined;
   readonly #callbacks: Callbacks;
@@ -63,6 +77,12 @@ export class Job {
 
   get id(): string {
     return this.handle.id;
+  }
+
+  /** Of its image: a run enters workers with the same key only. */
+  get key(): string {
+    if (!this.image) throw new TypeError('The image of the run has not been found yet.');
+    return imageKey(this.image);
   }
 
   listenTo(signal: AbortSignal): void {
@@ -102,12 +122,17 @@ export class Job {
   // ---- how it ends -------------------------------------------------------------------------------------------------
 
   /** Builds the execution; throws when the worker's reply can't be read. */
-  executionOf(result: ResultMessage, requested: StopReason | undefined, now: number): Execution {
-    return finishedExecution(this.#facts(now, false), result, requested);
+  executionOf(
+    result: ResultMessage,
+    requested: StopReason | undefined,
+    now: number,
+    hint?: (error: PythonErrorInfo) => string | undefined,
+  ): Execution {
+    return finishedExecution(this.#facts(now, false), result, requested, hint);
   }
 
   abandoned(loss: Loss, now: number): Execution {
-    const runMs = this.#startedAt === undefined ? 0 : now - this.#startedAt;
+    const runMs = this.#startedAt === undefined ? 0 : now - this.#startedAt - this.installMs;
     return abandonedExecution(this.#facts(now, this.slot !== undefined), loss, runMs);
   }
 
@@ -142,12 +167,14 @@ export class Job {
   #facts(now: number, lost: boolean): RunFacts {
     const waitedMs = (this.#startedAt ?? now) - this.submittedAt;
     const restoreMs = this.slot?.bootMsSince(this.submittedAt) ?? 0;
+    const nowhere = { id: '', backend: this.#backend, pyodide: '', image: this.image?.name ?? '' };
+    const { installMs } = this;
     return {
       id: this.id,
       limits: this.limits,
       output: this.output,
-      worker: { ...(this.slot?.description ?? { id: '', backend: this.#backend, pyodide: '' }), lost },
-      timings: { queuedMs: waitedMs - restoreMs, restoreMs, totalMs: now - this.submittedAt },
+      worker: { ...(this.slot?.description ?? nowhere), lost },
+      timings: { queuedMs: waitedMs - restoreMs, restoreMs, installMs, totalMs: now - this.submittedAt },
     };
   }
 }

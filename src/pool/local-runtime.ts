@@ -1,5 +1,7 @@
 import { UsageError } from '../errors/errors.ts';
+import type { ImageSource } from '../packages/image-source.ts';
 import type {
+  Progress,
   Run,
   RunLimits,
   RunOptions,
@@ -11,10 +13,11 @@ import type {
 } from '../runtime.ts';
 import { checkOptions, number, optional } from '../util/options.ts';
 import type { PoolContext } from './context.ts';
+import type { ImageRequest } from './images.ts';
 import { Job } from './job.ts';
 import { Listeners } from './listeners.ts';
 import { defaultCloseGraceMs, Pool } from './pool.ts';
-import { checkRun, resolveLimits, runMessage } from './run-options.ts';
+import { checkRun, imageRequest, resolveLimits, runMessage } from './run-options.ts';
 
 const closeShape = { graceMs: optional(number({ min: 0 })) };
 
@@ -88,29 +91,52 @@ export class LocalRuntime implements Runtime {
   }
 
   #submit(job: Job, code: string, options: RunOptions): void {
-    const { pool } = this.#core;
+    const { pool, context } = this.#core;
+    const request = imageRequest(options);
+    if (request && !context.images)
+      throw new UsageError(
+        'usage',
+        'run: this runtime has one image: image and packages are its own options.',
+      );
+    if (!request) job.image = context.image;
     if (options.signal?.aborted) {
       pool.abort(job);
       return;
     }
     if (!pool.admit(job)) return;
     this.#jobs.add(job);
-    job.onSettled = () => void this.#jobs.delete(job);
+    const finding = request && new AbortController();
+    job.onSettled = () => {
+      this.#jobs.delete(job);
+      finding?.abort();
+    };
     if (options.signal) job.listenTo(options.signal);
     const message = runMessage(job.id, code, options, job.limits, () => job.settled);
-    if (!(message instanceof Promise)) {
+    if (!(message instanceof Promise || finding)) {
       job.message = message;
       pool.submit(job);
       return;
     }
     job.handle.status('queued');
-    message.then(
-      (ready) => {
+    const image = finding ? this.#find(job, request, finding.signal) : context.image;
+    Promise.all([message, image]).then(
+      ([ready, found]) => {
         job.message = ready;
+        job.image = found;
         if (!job.settled) pool.submit(job);
       },
       (error: unknown) => pool.reject(job, error),
     );
+  }
+
+  async #find(job: Job, request: ImageRequest, signal: AbortSignal): Promise<ImageSource> {
+    const { images, image } = this.#core.context;
+    let found: ImageSource | undefined;
+    const onProgress = (progress: Progress) => {
+      if (!found && !job.settled) job.progress(progress);
+    };
+    found = (await images?.find(request, { signal, onProgress })) ?? image;
+    return found;
   }
 
   #job(id: string, options: RunOptions, limits: RunLimits): Job {

@@ -1,4 +1,4 @@
-import { InternalError, UsageError } from '../errors/errors.ts';
+import { InstallError, InternalError, UsageError } from '../errors/errors.ts';
 import type { RuntimeStatus } from '../runtime.ts';
 import type { Timer } from '../util/clock.ts';
 import type { PoolContext } from './context.ts';
@@ -6,7 +6,7 @@ import type { Crew } from './crew.ts';
 
 /** A pool at one moment. */
 export interface PoolSnapshot {
-  readonly crew: Pick<Crew, 'live' | 'booting' | 'failing' | 'outage'>;
+  readonly crew: Pick<Crew, 'hasOwn' | 'live' | 'booting' | 'failing' | 'outage'>;
   readonly queued: number;
   readonly running: number;
   readonly closing: boolean;
@@ -30,7 +30,12 @@ export class PoolStatus {
     return this.#status;
   }
 
-  /** Resolves with an update that finds a worker live; rejects with one that finds that none will be. */
+  /** Somebody waits for a worker of the runtime's own image. */
+  get awaited(): boolean {
+    return this.#ready !== undefined;
+  }
+
+  /** Resolves with an update that finds a worker of the runtime's own image live; rejects with one that finds that none will be. */
   whenReady(): Promise<void> {
     this.#ready ??= Promise.withResolvers<void>();
     return this.#ready.promise;
@@ -51,7 +56,7 @@ export class PoolStatus {
 
   #settleReady({ crew, closing }: PoolSnapshot): void {
     const cause = crew.outage;
-    if (crew.live > 0) this.#ready?.resolve();
+    if (crew.hasOwn) this.#ready?.resolve();
     else if (closing) this.#ready?.reject(new UsageError('closed', 'The runtime is closed.'));
     else if (cause) this.#ready?.reject(noWorker(cause));
     else return;
@@ -84,7 +89,9 @@ export class PoolStatus {
   }
 }
 
-export function noWorker(cause: Error): InternalError {
+/** What packages are to blame for says so itself. */
+export function noWorker(cause: Error): Error {
+  if (cause instanceof InstallError) return cause;
   return new InternalError('unavailable', `No worker starts: ${cause.message}`, { cause });
 }
 

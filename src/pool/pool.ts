@@ -1,30 +1,28 @@
 import { UsageError } from '../errors/errors.ts';
-import type {
-  Execution,
-  Isolation,
-  Progress,
-  RuntimeStats,
-  RuntimeStatus,
-  WorkerHealth,
-} from '../runtime.ts';
+import type { Execution, Progress, RuntimeStats, RuntimeStatus, WorkerHealth } from '../runtime.ts';
 import type { PoolContext } from './context.ts';
 import { Crew } from './crew.ts';
 import { HealthChecks } from './health-checks.ts';
+import { imageKey } from './images.ts';
 import type { Job } from './job.ts';
+import { Lines } from './lines.ts';
 import { noWorker, PoolStatus } from './pool-status.ts';
-import { Queue } from './queue.ts';
 import type { Slot } from './slot.ts';
 import type { After } from './slot-state.ts';
 
 export const defaultCloseGraceMs = 5000;
 
-/** Gives runs to workers, first come, first served. Each run that is taken ends in exactly one way. */
+/**
+ * Gives runs to workers of their image, first come, first served: a run whose image isn't ready lets those behind it
+ * have the workers of theirs, until it's its turn for a place. Each run that is taken ends in exactly one way.
+ */
 export class Pool {
   readonly #context: PoolContext;
+  readonly #own: string;
   readonly #crew: Crew;
-  readonly #queue: Queue<Job> = new Queue();
+  readonly #lines: Lines = new Lines();
   readonly #running: Set<Job> = new Set();
-  /** Taken in, but their files are still being read. */
+  /** Taken in, but their image is being found or their files read. */
   readonly #reading: Set<Job> = new Set();
   readonly #health: HealthChecks;
   readonly #status: PoolStatus;
@@ -35,12 +33,13 @@ export class Pool {
 
   constructor(context: PoolContext) {
     this.#context = context;
+    this.#own = imageKey(context.image);
     this.#status = new PoolStatus(context);
-    this.#crew = new Crew(context, {
+    this.#crew = new Crew(context, this.#lines, {
       changed: () => this.#balance(),
       finished: (job, execution) => this.#finished(job, execution),
-      progress: (progress) => this.#progress(progress),
-      bootFailed: (error) => this.#bootFailed(error),
+      progress: (key, progress) => this.#progress(key, progress),
+      bootFailed: (key, error) => this.#bootFailed(key, error),
       failed: (error) => {
         this.#lastError = error;
       },
@@ -59,16 +58,16 @@ export class Pool {
 
   /** Something waits or runs. */
   get busy(): boolean {
-    return this.#running.size + this.#queue.size > 0;
+    return this.#running.size + this.#lines.size > 0;
   }
 
   get #waiting(): number {
-    return this.#queue.size + this.#reading.size;
+    return this.#lines.size + this.#reading.size;
   }
 
   // ---- runs --------------------------------------------------------------------------------------------------------
 
-  /** Takes the run in, or rejects it. From now on it has a place, also while its files are read. */
+  /** Takes the run in, or rejects it. From now on it has a place, also while its image is found and its files read. */
   admit(job: Job): boolean {
     const refusal = this.#refusal(job);
     if (refusal) this.reject(job, refusal);
@@ -80,8 +79,8 @@ export class Pool {
   submit(job: Job): void {
     this.#reading.delete(job);
     this.#crew.start();
-    job.entry = this.#queue.push(job);
-    job.handle.status(this.#crew.live === 0 ? 'booting' : 'queued');
+    this.#lines.push(job, this.#context.clock.now());
+    job.handle.status(this.#crew.isLive(job.key) ? 'queued' : 'booting');
     this.#balance();
   }
 
@@ -92,7 +91,7 @@ export class Pool {
       job.slot.stop();
       return;
     }
-    if (job.entry) this.#queue.remove(job.entry);
+    this.#lines.remove(job);
     this.#settle(
       job,
       job.abandoned(
@@ -112,7 +111,7 @@ export class Pool {
 
   /** Rejects a run that hasn't started. */
   withdraw(job: Job, error: Error): void {
-    if (job.entry) this.#queue.remove(job.entry);
+    this.#lines.remove(job);
     this.reject(job, error);
     this.#balance();
   }
@@ -135,12 +134,12 @@ export class Pool {
           details: { waiting, running: this.#running.size, maxQueue, maxWorkers },
         },
       );
-    return this.#unavailable(job.isolation);
+    return job.image && this.#unavailable(job);
   }
 
-  #unavailable(isolation: Isolation): Error | undefined {
-    const cause = this.#crew.outage;
-    if (!cause || this.#crew.canServe(isolation)) return undefined;
+  #unavailable(job: Job): Error | undefined {
+    const cause = job.key === this.#own ? this.#crew.outage : undefined;
+    if (!cause || this.#crew.canServe(job)) return undefined;
     return noWorker(cause);
   }
 
@@ -185,9 +184,9 @@ export class Pool {
     job.settle(execution);
   }
 
-  #progress(progress: Progress): void {
+  #progress(key: string, progress: Progress): void {
     this.#context.telemetry.emit({ type: 'progress', progress });
-    for (const job of this.#queue) job.progress(progress);
+    for (const job of this.#lines.of(key)) job.progress(progress);
   }
 
   // ---- balance -----------------------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ export class Pool {
       while (this.#unbalanced) {
         this.#unbalanced = false;
         this.#dispatch();
-        this.#crew.fill(this.#running.size + this.#queue.size);
+        this.#crew.fill();
         // A spare may have stepped in.
         this.#dispatch();
         if (this.#crew.outage) this.#rejectUnservable();
@@ -213,7 +212,7 @@ export class Pool {
     const closing = this.#closing !== undefined;
     this.#status.update({
       crew: this.#crew,
-      queued: this.#queue.size,
+      queued: this.#lines.size,
       running: this.#running.size,
       closing,
     });
@@ -221,28 +220,38 @@ export class Pool {
   }
 
   #dispatch(): void {
-    for (let job = this.#queue.peek(); job; job = this.#queue.peek()) {
-      const slot = this.#crew.take(job.isolation);
-      if (!slot) return;
-      this.#queue.shift();
-      this.#start(job, slot);
-    }
+    // A line moves up with each run that starts.
+    while (this.#lines.heads().some(({ entry }) => this.#startOrMakeWay(entry.item)));
+    const { image, clock } = this.#context;
+    if (this.#status.awaited) this.#crew.makeWay({ image, key: this.#own, since: clock.now() });
+  }
+
+  #startOrMakeWay(job: Job): boolean {
+    // What is told on the way may have ended it.
+    const { place } = job;
+    if (!place) return false;
+    const slot = this.#crew.take(job);
+    if (!slot) this.#crew.makeWay(place);
+    else if (this.#lines.remove(job)) this.#start(job, slot);
+    return slot !== undefined;
   }
 
   /** Without it runs would wait for workers that don't come. */
   #rejectUnservable(): void {
-    for (const job of [...this.#queue]) {
-      const error = this.#unavailable(job.isolation);
-      if (!error || !job.entry) continue;
-      this.#queue.remove(job.entry);
-      this.reject(job, error);
+    for (const job of this.#lines.of(this.#own)) {
+      const error = this.#unavailable(job);
+      if (error && this.#lines.remove(job)) this.reject(job, error);
     }
   }
 
-  #bootFailed(error: Error): void {
-    if (this.#context.options.pool) return;
-    const job = this.#queue.shift();
-    if (job) this.reject(job, error);
+  #bootFailed(key: string, error: Error): void {
+    // Of the runtime's own image it's tried again, until the circuit opens.
+    const kept = this.#context.options.pool && (key === this.#own || this.#crew.hasAny(key));
+    if (kept) return;
+    const waiting = this.#lines.of(key);
+    for (const job of this.#context.options.pool ? waiting : waiting.slice(0, 1)) {
+      if (this.#lines.remove(job)) this.reject(job, error);
+    }
   }
 
   // ---- the whole ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
-import type { Isolation } from '../runtime.ts';
+import type { Job } from './job.ts';
 import type { Slot } from './slot.ts';
+
+/** What a run wants of a slot. */
+export type Wish = Pick<Job, 'key' | 'isolation'>;
 
 /** The slots of a pool by their part in it: members take runs, spares stand by, the rest is on its way out. */
 export class Roster {
@@ -21,13 +24,17 @@ export class Roster {
     return [...this.#members, ...this.#spares];
   }
 
-  /** Members that are ready, or only wait to be clean again. */
-  get live(): number {
-    return count(this.#members, (slot) => slot.live);
+  of(key: string): Slot[] {
+    return this.#members.filter((slot) => slot.key === key);
   }
 
-  get booting(): number {
-    return count(this.#members, isBooting) + count(this.#spares, isBooting);
+  /** Members that are ready, or only wait to be clean again. */
+  live(key?: string): number {
+    return count(this.#members, (slot) => slot.live && isOf(slot, key));
+  }
+
+  booting(key?: string): number {
+    return count(this.slots, (slot) => isBooting(slot) && isOf(slot, key));
   }
 
   add(slot: Slot): void {
@@ -64,16 +71,22 @@ export class Roster {
     return undefined;
   }
 
-  idleSpare(isolation: Isolation): Slot | undefined {
-    return this.#spares.find((slot) => isIdle(slot) && suits(slot, isolation));
+  idleSpare(wish: Wish): Slot | undefined {
+    return this.#spares.find((slot) => isIdle(slot) && suits(slot, wish));
   }
 
-  /** Makes spares members until there are so many, ready ones first. */
-  promote(wanted: number): void {
-    while (this.#members.length < wanted && this.#spares.length > 0) {
-      const spare = this.#spares.find((slot) => !isBooting(slot)) ?? this.#spares[0];
-      if (spare) this.#move(spare, false);
-    }
+  /** Makes a spare of that image a member, a ready one first. False when there is none. */
+  promote(key: string): boolean {
+    const spares = this.#spares.filter((slot) => slot.key === key);
+    const spare = spares.find((slot) => !isBooting(slot)) ?? spares[0];
+    if (spare) this.#move(spare, false);
+    return spare !== undefined;
+  }
+
+  /** The idle member that may go and was used least recently; rather one without state. */
+  leastUsed(mayGo: (slot: Slot) => boolean): Slot | undefined {
+    const idle = this.#members.filter((slot) => isIdle(slot) && mayGo(slot));
+    return idle.sort((a, b) => Number(b.clean) - Number(a.clean) || a.idleSince - b.idleSince)[0];
   }
 
   swap(member: Slot, spare: Slot): void {
@@ -88,8 +101,9 @@ export class Roster {
   }
 }
 
-/** Whether a run of such isolation may enter the slot, now or when it's idle. */
-export function suits(slot: Slot, isolation: Isolation): boolean {
+/** Whether such a run may enter the slot, now or when it's idle. */
+export function suits(slot: Slot, { key, isolation }: Wish): boolean {
+  if (slot.key !== key) return false;
   if (isolation === 'process') return slot.runs === 0;
   return isolation === 'none' || slot.clean;
 }
@@ -102,7 +116,11 @@ export function count(slots: readonly Slot[], test: (slot: Slot) => boolean): nu
   return slots.reduce((sum, slot) => sum + (test(slot) ? 1 : 0), 0);
 }
 
-function isBooting(slot: Slot): boolean {
+function isOf(slot: Slot, key: string | undefined): boolean {
+  return key === undefined || slot.key === key;
+}
+
+export function isBooting(slot: Slot): boolean {
   return slot.state.name === 'booting';
 }
 

@@ -13,6 +13,7 @@ import {
   satisfying,
   string,
 } from '../util/options.ts';
+import type { ImageRequest } from './images.ts';
 import type { JobMessage } from './job.ts';
 import { limitChecks, limitNames } from './limits.ts';
 import { isolations, type ResolvedRuntimeOptions } from './runtime-options.ts';
@@ -22,6 +23,14 @@ type FileContent = NonNullable<RunOptions['files']>[string];
 const fileContent = satisfying<FileContent>(
   'bytes, text or an async iterable of bytes',
   (value) => typeof value === 'string' || value instanceof Uint8Array || isStream(value),
+);
+
+/** In one call; each may have as many characters as a name of the protocol. */
+const maxPackages = 200;
+
+const requirement = satisfying<string>(
+  `a requirement of at most ${protocolLimits.maxNameChars} characters`,
+  (value) => typeof value === 'string' && value.trim() !== '' && value.length <= protocolLimits.maxNameChars,
 );
 
 const shape = {
@@ -40,6 +49,14 @@ const shape = {
     ),
   ),
   isolation: optional(oneOf(...isolations)),
+  image: optional(
+    satisfying<string>(
+      'the name or the path of an image',
+      (value) => typeof value === 'string' && value !== '' && value.length <= protocolLimits.maxPathBytes,
+    ),
+  ),
+  packages: optional(list(requirement)),
+  figures: optional(oneOf('png', 'svg')),
   seed: optional(integer({ min: 0, max: 2 ** 32 - 1 })),
   signal: optional(satisfying<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
   onStdout: optional(func<NonNullable<RunOptions['onStdout']>>()),
@@ -52,6 +69,18 @@ const shape = {
 export function checkRun(code: unknown, options: unknown): RunOptions {
   if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
   return checkOptions('run', options, shape);
+}
+
+/** What the run asks for instead of the runtime's own image, if it does. Throws `UsageError`. */
+export function imageRequest({ image, packages = [] }: RunOptions): ImageRequest | undefined {
+  if (image !== undefined && packages.length > 0)
+    throw new UsageError(
+      'usage',
+      'run: image and packages exclude one another: an image holds its packages.',
+    );
+  if (packages.length > maxPackages) throw new UsageError('usage', `run: more than ${maxPackages} packages.`);
+  if (image !== undefined) return { image };
+  return packages.length > 0 ? { packages: [...packages] } : undefined;
 }
 
 /** The runtime's limits with the run's over them. Throws `UsageError` for one above the runtime's maximum. */
@@ -96,6 +125,7 @@ export function runMessage(
     globals: encoded?.json ?? '["d"]',
     files: [],
     seed: options.seed ?? null,
+    figures: options.figures ?? 'png',
     limits: {
       ...limits,
       timeoutMs: limits.timeoutMs === Infinity ? 0 : Math.ceil(limits.timeoutMs),

@@ -22,6 +22,10 @@ it('has the defaults that are promised, frozen', () => {
     bootTimeoutMs: 60_000,
     killGraceMs: 1000,
     image: true,
+    packages: undefined,
+    offline: false,
+    install: 'locked',
+    installTimeoutMs: 300_000,
     shared: false,
     maxHeapBytes: 512 * MiB,
   });
@@ -40,6 +44,10 @@ it.each([
   [{ maxQueue: 'auto' }, 3, { maxQueue: 100 }],
   [{ maxQueue: 'auto', size: 20 }, 3, { maxQueue: 400 }],
   [{ maxQueue: 0 }, 3, { maxQueue: 0 }],
+  [{ image: 'data' }, 3, { image: 'data' }],
+  [{ image: false, packages: ['numpy'] }, 3, { image: false, packages: ['numpy'] }],
+  [{ image: 'data', packages: [] }, 3, { image: 'data', packages: undefined }],
+  [{ lock: 'a/vivarium.lock.json', install: 'any' }, 3, { lock: 'a/vivarium.lock.json', install: 'any' }],
   [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB }],
   [
     { limits: { memoryBytes: 16 * MiB } },
@@ -63,8 +71,14 @@ it('takes what operators set for defaults that options override', () => {
     VIVARIUM_HEALTH_CHECK_INTERVAL: '1000',
     VIVARIUM_WORKER_HEAP_LIMIT: '256',
     VIVARIUM_TIMEOUT: '5000',
+    VIVARIUM_MIRROR: '/srv/wheels',
+    VIVARIUM_OFFLINE: 'yes',
+    VIVARIUM_INSTALL: 'never',
   };
   expect(resolve({}, env)).toMatchObject({
+    mirror: '/srv/wheels',
+    offline: true,
+    install: 'never',
     pool: false,
     maxWorkers: 2,
     recycle: { maxRequests: 50, maxHeapBytes: 256 * MiB },
@@ -77,7 +91,10 @@ it('takes what operators set for defaults that options override', () => {
     recycle: { maxRequests: 7 },
     healthCheckIntervalMs: 0,
     limits: { timeoutMs: 9 },
-  };
+    mirror: 'https://mirror.example',
+    offline: false,
+    install: 'any',
+  } as const;
   expect(resolve(given, env)).toMatchObject({
     pool: true,
     minWorkers: 1,
@@ -85,6 +102,9 @@ it('takes what operators set for defaults that options override', () => {
     recycle: { maxRequests: 7, maxHeapBytes: 256 * MiB },
     healthCheckIntervalMs: 0,
     limits: { timeoutMs: 9 },
+    mirror: 'https://mirror.example',
+    offline: false,
+    install: 'any',
   });
 });
 
@@ -111,8 +131,22 @@ it('knows the first four variables by their other prefix too', () => {
 });
 
 it('names everything that is wrong in one TypeError, variables by their own name', () => {
-  const wrong = { sise: 3, engine: 'wasm', limits: { timeoutMs: 0, memory: 1 }, logger: {}, recycle: 5 };
-  const env = { PYODIDE_POOL_SIZE: 'many', VIVARIUM_TIMEOUT: '-1', VIVARIUM_USE_POOL: 'maybe' };
+  const wrong = {
+    image: '',
+    packages: ['a', ' '],
+    install: 'some',
+    sise: 3,
+    engine: 'wasm',
+    limits: { timeoutMs: 0, memory: 1 },
+    logger: {},
+    recycle: 5,
+  };
+  const env = {
+    PYODIDE_POOL_SIZE: 'many',
+    VIVARIUM_TIMEOUT: '-1',
+    VIVARIUM_USE_POOL: 'maybe',
+    VIVARIUM_INSTALL: 'x',
+  };
   let message = '';
   try {
     resolve(wrong, env);
@@ -130,6 +164,10 @@ it('names everything that is wrong in one TypeError, variables by their own name
     'PYODIDE_POOL_SIZE must be',
     'VIVARIUM_TIMEOUT must be',
     'VIVARIUM_USE_POOL must be',
+    'VIVARIUM_INSTALL must be never, locked, any',
+    'image must be',
+    'packages[1] must be',
+    'install must be',
   ])
     expect(message).toContain(name);
 });
@@ -137,6 +175,8 @@ it('names everything that is wrong in one TypeError, variables by their own name
 it.each([
   [{ size: 2, maxWorkers: 3 }, 'size excludes'],
   [{ minWorkers: 3, maxWorkers: 2 }, 'minWorkers (3)'],
+  [{ image: 'data', packages: ['x'] }, 'exclude one another'],
+  [{ lock: 'a.json', packages: ['x'] }, 'exclude one another'],
   [{ limits: { timeoutMs: 20 }, maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (20)'],
   [{ maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (60000)'],
   [{ maxHeapBytes: 64 * MiB }, 'limits.memoryBytes'],

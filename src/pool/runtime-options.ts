@@ -2,6 +2,7 @@ import type { Isolation, RunLimits, SomeLimits } from '../runtime.ts';
 import {
   boolean,
   integer,
+  list,
   number,
   object,
   oneOf,
@@ -10,7 +11,7 @@ import {
   satisfying,
   string,
 } from '../util/options.ts';
-import { type Environment, readEnvironment } from './environment.ts';
+import { type Environment, type InstallPolicy, installPolicies, readEnvironment } from './environment.ts';
 import { defaultLimits, hardLimits, limitChecks, limitNames } from './limits.ts';
 
 // ---- types ---------------------------------------------------------------------------------------------------------
@@ -70,8 +71,26 @@ export interface RuntimeOptions {
   bootTimeoutMs?: number | undefined;
   /** Time between a run's interrupt and the end of its worker. Default 1000. */
   killGraceMs?: number | undefined;
-  /** Boot from an image, built when it's missing. Default true. */
-  image?: boolean | undefined;
+  /**
+   * The interpreter of its runs: `numpy`, `data`, `science`, a name given by `vivarium image build --name`, or the path
+   * of an image file. Default true: the standard library alone. False: boot plainly, from no image.
+   */
+  image?: boolean | string | undefined;
+  /** Requirements (PEP 508) that are frozen into the runtime's image. Instead of a named `image` or a `lock`. */
+  packages?: readonly string[] | undefined;
+  /** Path of a `vivarium.lock.json`, whose packages are frozen into the runtime's image. */
+  lock?: string | undefined;
+  /** Folder or URL where packages are looked for first. */
+  mirror?: string | undefined;
+  /** Fetch no packages: what the mirror, the caches and the images hold is all there is. Default false. */
+  offline?: boolean | undefined;
+  /**
+   * What code may install while it runs. Default `locked`: what the lock or the mirror holds. `any`: whatever there is.
+   * `never`: nothing.
+   */
+  install?: InstallPolicy | undefined;
+  /** Longest time of one install that a run asks for; not charged to the run. Default 300 000. */
+  installTimeoutMs?: number | undefined;
   /** Where images are kept. Default: the user's cache folder. */
   cacheDir?: string | undefined;
   /** Share one pool with other runtimes of equal options. Default false. */
@@ -98,7 +117,13 @@ export interface ResolvedRuntimeOptions {
   readonly env: Record<string, string>;
   readonly bootTimeoutMs: number;
   readonly killGraceMs: number;
-  readonly image: boolean;
+  readonly image: boolean | string;
+  readonly packages: readonly string[] | undefined;
+  readonly lock: string | undefined;
+  readonly mirror: string | undefined;
+  readonly offline: boolean;
+  readonly install: InstallPolicy;
+  readonly installTimeoutMs: number;
   readonly cacheDir: string | undefined;
   readonly shared: boolean;
   readonly logger: Logger | undefined;
@@ -119,6 +144,9 @@ const defaults = Object.freeze({
   bootTimeoutMs: 60_000,
   killGraceMs: 1000,
   image: true,
+  offline: false,
+  install: 'locked',
+  installTimeoutMs: 300_000,
   shared: false,
 });
 
@@ -132,6 +160,10 @@ export const isolations = ['rewind', 'process', 'none'] as const;
 
 const count = optional(integer({ min: 1, max: 1024 }));
 const milliseconds = optional(number({ min: 1 }));
+const text = satisfying<string>(
+  'a string that is not empty',
+  (value) => typeof value === 'string' && value.trim() !== '',
+);
 const logMethods = ['info', 'warn', 'error'] as const;
 
 const shape = {
@@ -159,7 +191,18 @@ const shape = {
   env: optional(record(string)),
   bootTimeoutMs: milliseconds,
   killGraceMs: optional(number({ min: 0 })),
-  image: optional(boolean),
+  image: optional(
+    satisfying<boolean | string>(
+      'true, false, or the name or path of an image',
+      (value) => typeof value === 'boolean' || (typeof value === 'string' && value.trim() !== ''),
+    ),
+  ),
+  packages: optional(list(text)),
+  lock: optional(text),
+  mirror: optional(text),
+  offline: optional(boolean),
+  install: optional(oneOf(...installPolicies)),
+  installTimeoutMs: milliseconds,
   cacheDir: optional(string),
   shared: optional(boolean),
   logger: optional(
@@ -197,6 +240,10 @@ export function resolveRuntimeOptions(
       `limits.${name} (${limits[name]}) must not be above maxLimits.${name} (${maxLimits[name]})`,
     );
   }
+  const packages = options.packages?.length ? Object.freeze([...options.packages]) : undefined;
+  const images = [typeof options.image === 'string', packages !== undefined, options.lock !== undefined];
+  if (images.filter(Boolean).length > 1)
+    problems.push('image, packages and lock exclude one another: each says what the runtime’s image holds');
   if (maxLimits.memoryBytes > maxHeapBytes)
     problems.push('maxLimits.memoryBytes must not be above maxHeapBytes');
   failOn(problems);
@@ -224,6 +271,12 @@ export function resolveRuntimeOptions(
     bootTimeoutMs: options.bootTimeoutMs ?? defaults.bootTimeoutMs,
     killGraceMs: options.killGraceMs ?? defaults.killGraceMs,
     image: options.image ?? defaults.image,
+    packages,
+    lock: options.lock,
+    mirror: options.mirror ?? fromEnv.mirror,
+    offline: options.offline ?? fromEnv.offline ?? defaults.offline,
+    install: options.install ?? fromEnv.install ?? defaults.install,
+    installTimeoutMs: options.installTimeoutMs ?? defaults.installTimeoutMs,
     cacheDir: options.cacheDir,
     shared: options.shared ?? defaults.shared,
     logger: options.logger,

@@ -1,12 +1,14 @@
-import type { Worker, WorkerExit } from '../engines/engine.ts';
+import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
 import { WorkerError } from '../errors/errors.ts';
+import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
 import type { Timer } from '../util/clock.ts';
 import { ActiveRun } from './active-run.ts';
 import type { PoolContext } from './context.ts';
 import { lossError } from './execution.ts';
-import type { Job, SlotLoss } from './job.ts';
+import { imageKey } from './images.ts';
+import type { Job, JobPlace, SlotLoss } from './job.ts';
 import {
   type After,
   initialSlotState,
@@ -24,7 +26,7 @@ export const rewindTimeoutMs = 10_000;
 export interface SlotOwner {
   ready(slot: Slot): void;
   bootFailed(slot: Slot, error: Error): void;
-  progress(progress: Progress): void;
+  progress(slot: Slot, progress: Progress): void;
   /** The run has its execution; the slot rewinds or, after `discard`, ends. */
   finished(slot: Slot, job: Job, execution: Execution): void;
   idle(slot: Slot): void;
@@ -37,6 +39,9 @@ export interface SlotOwner {
 /** One worker's place in the pool, from the start of its boot to the end of its process. */
 export class Slot {
   readonly id: string;
+  /** For life. */
+  readonly image: ImageSource;
+  readonly key: string;
   /** Resolves when nothing is left of it. */
   readonly whenGone: Promise<void>;
   /** A spare: booted, but not given runs. */
@@ -57,8 +62,10 @@ export class Slot {
   #rewindTimer: Timer | undefined;
   #readyAt: number | undefined;
 
-  constructor(id: string, context: PoolContext, owner: SlotOwner) {
+  constructor(id: string, image: ImageSource, context: PoolContext, owner: SlotOwner) {
     this.id = id;
+    this.image = image;
+    this.key = imageKey(image);
     this.#context = context;
     this.#owner = owner;
     this.#startedAt = context.clock.now();
@@ -91,9 +98,10 @@ export class Slot {
     return { worker: this.id, ...(pid === undefined ? {} : { pid }) };
   }
 
-  get description(): { id: string; pid?: number; backend: string; pyodide: string } {
+  get description(): JobPlace['description'] {
     const { worker: id, ...pid } = this.identity;
-    return { id, ...pid, backend: this.#context.engine.kind, pyodide: this.#worker?.pyodide ?? '' };
+    const pyodide = this.#worker?.pyodide ?? '';
+    return { id, ...pid, backend: this.#context.engine.kind, pyodide, image: this.image.name };
   }
 
   get stats(): WorkerStats {
@@ -103,6 +111,7 @@ export class Slot {
       id,
       ...pid,
       state: this.reserve ? `spare ${this.#state.name}` : this.#state.name,
+      image: this.image.name,
       runs,
       heapBytes,
       uptimeMs,
@@ -121,16 +130,18 @@ export class Slot {
   async boot(warmingRuns: number): Promise<void> {
     const { engine, options, clock, telemetry } = this.#context;
     const { bootTimeoutMs, maxHeapBytes, env } = options;
-    const late = () =>
-      this.#bootFailed(new WorkerError('boot_timeout', `No worker after ${bootTimeoutMs} ms.`));
-    using _timer = clock.setTimeout(late, bootTimeoutMs + bootSlackMs, { unref: true });
+    // Fetching packages and building their image is part of it, and has a time of its own.
+    const limitMs = bootTimeoutMs + (this.key === imageKey(stdlibImage) ? 0 : buildTimeoutMs);
+    const late = () => this.#bootFailed(new WorkerError('boot_timeout', `No worker after ${limitMs} ms.`));
+    using _timer = clock.setTimeout(late, limitMs + bootSlackMs, { unref: true });
     let worker: Worker;
     try {
       worker = await engine.start({
         id: this.id,
+        image: this.image,
         init: { maxHeapBytes, env, warmingRuns },
         bootTimeoutMs,
-        onProgress: (progress) => this.#owner.progress(progress),
+        onProgress: (progress) => this.#owner.progress(this, progress),
         onWarning: (message) => telemetry.emit({ type: 'warning', message }),
         signal: this.#boot.signal,
       });

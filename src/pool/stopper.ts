@@ -16,13 +16,17 @@ export class Stopper {
   readonly #killGraceMs: number;
   readonly #actions: StopActions;
   #timer: Timer;
+  #dueAt: number;
   #requested: StopReason | undefined;
+  /** Until the deadline, while its clock stands. */
+  #leftMs: number | undefined;
 
   constructor(clock: Clock, timeoutMs: number, killGraceMs: number, actions: StopActions) {
     this.#clock = clock;
     this.#killGraceMs = killGraceMs;
     this.#actions = actions;
-    this.#timer = this.#deadline(timeoutMs);
+    this.#dueAt = clock.now() + timeoutMs + interruptSlackMs;
+    this.#timer = this.#deadline();
   }
 
   /** Why it was told to stop, if it was. */
@@ -39,14 +43,31 @@ export class Stopper {
     this.#actions.interrupt(reason);
   }
 
+  /** The deadline's clock stands until `resume`. */
+  pause(): void {
+    if (this.#requested) return;
+    this.#leftMs = this.#dueAt - this.#clock.now();
+    this.#timer.cancel();
+  }
+
+  resume(): void {
+    if (this.#requested || this.#leftMs === undefined) return;
+    this.#dueAt = this.#clock.now() + this.#leftMs;
+    this.#leftMs = undefined;
+    this.#timer = this.#deadline();
+  }
+
+  /** For good: nothing stops any more. */
   cancel(): void {
+    this.#leftMs = undefined;
     this.#timer.cancel();
   }
 
   // A timer in any case, and one that counts: a run under way keeps the process alive.
-  #deadline(timeoutMs: number): Timer {
-    return timeoutMs === Infinity
+  #deadline(): Timer {
+    const ms = this.#dueAt - this.#clock.now();
+    return ms === Infinity
       ? this.#clock.setTimeout(() => undefined, 2 ** 31 - 1)
-      : this.#clock.setTimeout(() => this.stop('timeout'), timeoutMs + interruptSlackMs);
+      : this.#clock.setTimeout(() => this.stop('timeout'), ms);
   }
 }

@@ -65,8 +65,20 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     python: anyText,
     heapBytes: fc.nat(),
     bootMs: fc.nat(),
+  }),
+  fc.record({
+    kind: fc.constant('answer' as const),
+    id: anyText,
+    error: fc.constant(null),
+    body: anyText,
     parts: anyParts,
   }),
+  fc.record({
+    kind: fc.constant('ask' as const),
+    id: anyText,
+    question: fc.record({ kind: fc.constant('install' as const), requirements: fc.array(anyText) }),
+  }),
+  fc.record({ kind: fc.constant('image' as const), id: anyText, parts: anyParts }),
 );
 
 /** `toStrictEqual` minds the prototype, which `fc.record` and `JSON.parse` choose differently. */
@@ -140,14 +152,14 @@ describe('memory', () => {
   test('small frames are one chunk, large parts are passed on uncopied', () => {
     expect(encodeFrame({ kind: 'stdout', id: 'r', parts: [bytes(1), bytes(2)] })).toHaveLength(1);
     const large = new Uint8Array(100_000);
-    const chunks = encodeFrame({ kind: 'ready', ...ready, parts: [bytes(1), large, bytes(2)] });
+    const chunks = encodeFrame({ ...answer, parts: [bytes(1), large, bytes(2)] });
     expect(chunks).toHaveLength(3);
     expect(chunks[1]).toBe(large);
   });
 
   test('each part has its own buffer, and a chunk may be reused', () => {
     const parts = [bytes(1, 2), new Uint8Array(50_000).fill(3), bytes(4)];
-    const stream = whole(encodeFrame({ kind: 'ready', ...ready, parts }));
+    const stream = whole(encodeFrame({ ...answer, parts }));
     for (const size of [stream.length, 1000]) {
       const decoder = new FrameDecoder();
       const messages: unknown[] = [];
@@ -182,14 +194,14 @@ describe('memory', () => {
   });
 
   test('a large frame is not copied again for each chunk, which would take minutes', () => {
-    const [header, part] = encodeFrame({ kind: 'ready', ...ready, parts: [new Uint8Array(32 * 2 ** 20)] });
+    const [header, part] = encodeFrame({ ...answer, parts: [new Uint8Array(32 * 2 ** 20)] });
     const decoder = new FrameDecoder();
     decoder.push(header ?? bytes());
     expect(pushAll(decoder, part ?? bytes(), 1024)).toHaveLength(1);
   });
 });
 
-const ready = { id: 'i', version: 1, pyodide: 'p', python: 'q', heapBytes: 1, bootMs: 1 };
+const answer = { kind: 'answer' as const, id: 'i', error: null, body: 'null' };
 const ping = whole(encodeFrame({ kind: 'ping', id: 'p' }));
 
 describe('refusals', () => {
@@ -316,5 +328,5 @@ describe('refusals', () => {
 
 test('every kind has a form', () => {
   expect(Object.values(forms)).not.toContain(undefined);
-  expect(Object.keys(forms)).toHaveLength(15);
+  expect(Object.keys(forms)).toHaveLength(17);
 });

@@ -4,18 +4,22 @@ export { executionToJson } from './execution-json.ts';
 export { encodeFrame, FrameDecoder } from './frames.ts';
 export { protocolLimits } from './limits.ts';
 export {
+  type AnswerMessage,
+  type AskMessage,
+  type BuildPackages,
   type DisplayMessage,
   type ErrorMessage,
   type HostMessage,
+  type ImageMessage,
   type InitMessage,
   type InitOptions,
-  type InstalledMessage,
   type InterruptMessage,
   type OutputMessage,
   type PingMessage,
   type PongMessage,
   type ProgressMessage,
   protocolVersion,
+  type Question,
   type ReadyMessage,
   type ResultMessage,
   type RewoundMessage,

@@ -6,7 +6,7 @@
  */
 
 /** Raised by one whenever a message changes its meaning; the first frame of each side names it. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 // ---- host → worker -------------------------------------------------------------------------------------------------
 
@@ -31,8 +31,20 @@ export interface InitOptions {
   env: Record<string, string>;
   /** Where the worker finds what it boots from, as URLs; null where the engine hands the bytes over by itself. */
   assets: { glueUrl: string; wasmUrl: string; stdlibUrl: string; imageUrl: string | null } | null;
+  /** What is installed before the image is taken; an image that is restored has it all. */
+  packages: BuildPackages;
   /** What the image must fit, or will be stamped with. */
   fingerprint: { pyodide: string; buildId: string; kernelHash: string; lockHash: string };
+}
+
+/** Packages of an image: installed, imported and warmed, in that order. All empty for the standard library alone. */
+export interface BuildPackages {
+  /** Verified wheels, as `file:` URLs that the engine reads or lets the worker read. */
+  wheels: { fileName: string; url: string }[];
+  /** Modules that are imported. */
+  imports: string[];
+  /** Scripts that are run, and forgotten but for what the interpreter learned and the files they left. */
+  warm: { filename: string; code: string }[];
 }
 
 /** Runs code. Answered by output events and one `result` (or `error`), then one `rewound` when the kernel is clean. */
@@ -52,6 +64,8 @@ export interface RunMessage {
   /** Whether the kernel is put back to its image afterwards; `none` keeps its state; `discard` when it will be ended. */
   after: 'rewind' | 'none' | 'discard';
   seed: number | null;
+  /** How open figures of matplotlib come back. */
+  figures: 'png' | 'svg';
   limits: {
     /** 0 stands for no limit of the kernel's own. */
     timeoutMs: number;
@@ -73,6 +87,18 @@ export interface InterruptMessage {
   reason: StopReason;
 }
 
+/** Answers an `ask`: with an error, or a body and parts as the question says. */
+export interface AnswerMessage {
+  kind: 'answer';
+  /** The run's id. */
+  id: string;
+  error: WireError | null;
+  /** JSON text: of `install` the packages as `{name, version}[]`, of `fetch` the status, URL and headers. */
+  body: string;
+  /** Of `install`: wheels to be unpacked. Of `fetch`: one part, the response's bytes. */
+  parts?: Uint8Array[];
+}
+
 export interface PingMessage {
   kind: 'ping';
   id: string;
@@ -83,7 +109,13 @@ export interface ShutdownMessage {
   kind: 'shutdown';
 }
 
-export type HostMessage = InitMessage | RunMessage | InterruptMessage | PingMessage | ShutdownMessage;
+export type HostMessage =
+  | InitMessage
+  | RunMessage
+  | AnswerMessage
+  | InterruptMessage
+  | PingMessage
+  | ShutdownMessage;
 
 // ---- worker → host -------------------------------------------------------------------------------------------------
 
@@ -98,8 +130,13 @@ export interface ReadyMessage {
   heapBytes: number;
   /** From the worker's first instruction to now. */
   bootMs: number;
-  /** With `mode: 'build'`: the image file's bytes are `parts[0]`. */
-  parts?: Uint8Array[];
+}
+
+/** With `mode: 'build'`, before `ready`: the image file's bytes, in order, piece by piece. */
+export interface ImageMessage {
+  kind: 'image';
+  id: string;
+  parts: Uint8Array[];
 }
 
 export interface ProgressMessage {
@@ -179,12 +216,19 @@ export interface RewoundMessage {
   dirty: string | null;
 }
 
-/** Packages were installed into the running kernel. */
-export interface InstalledMessage {
-  kind: 'installed';
+/** A run waits, without its clock, for the host to do something. One at a time; answered by one `answer`. */
+export interface AskMessage {
+  kind: 'ask';
+  /** The run's id. */
   id: string;
-  packages: { name: string; version: string }[];
+  question: Question;
 }
+
+export type Question =
+  /** `micropip.install`: requirements as PEP 508 has them. */
+  | { kind: 'install'; requirements: string[] }
+  /** Of the resolver only. Header names in lower case. */
+  | { kind: 'fetch'; url: string; headers: Record<string, string> };
 
 /** An error as it crosses a border. `code` is one of `errors/codes.ts`, checked on arrival. */
 export interface WireError {
@@ -214,11 +258,12 @@ export interface PongMessage {
 
 export type WorkerMessage =
   | ReadyMessage
+  | ImageMessage
   | ProgressMessage
   | OutputMessage
   | DisplayMessage
   | ResultMessage
   | RewoundMessage
-  | InstalledMessage
+  | AskMessage
   | ErrorMessage
   | PongMessage;

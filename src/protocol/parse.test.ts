@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { forms } from './envelope.ts';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 import { protocolLimits } from './limits.ts';
-import type { HostMessage, ResultMessage, RunMessage, WireError, WorkerMessage } from './messages.ts';
+import {
+  type AskMessage,
+  type HostMessage,
+  type InitMessage,
+  protocolVersion,
+  type ResultMessage,
+  type RunMessage,
+  type WireError,
+  type WorkerMessage,
+} from './messages.ts';
 import { checkVersion, parseHostMessage, parseWorkerMessage } from './parse.ts';
 import { ProtocolError } from './protocol-error.ts';
 
@@ -19,6 +28,7 @@ const run: RunMessage = {
   files: [{ path: 'data/a b.csv', part: 0 }],
   after: 'rewind',
   seed: null,
+  figures: 'png',
   limits: {
     timeoutMs: 1,
     cpuMs: 0,
@@ -31,21 +41,31 @@ const run: RunMessage = {
   parts: [Uint8Array.of(1)],
 };
 
-const hostMessages: HostMessage[] = [
-  {
-    kind: 'init',
-    id: 'i',
-    version: 1,
-    options: {
-      mode: 'restore',
-      maxHeapBytes: 2 ** 32,
-      env: { LANG: 'C' },
-      warmingRuns: 2,
-      assets: { glueUrl: 'file:///a', wasmUrl: 'file:///b', stdlibUrl: 'file:///c', imageUrl: null },
-      fingerprint: { pyodide: '1', buildId: 'b', kernelHash: 'k', lockHash: 'l' },
+const init: InitMessage = {
+  kind: 'init',
+  id: 'i',
+  version: 1,
+  options: {
+    mode: 'restore',
+    maxHeapBytes: 2 ** 32,
+    env: { LANG: 'C' },
+    warmingRuns: 2,
+    assets: { glueUrl: 'file:///a', wasmUrl: 'file:///b', stdlibUrl: 'file:///c', imageUrl: null },
+    packages: {
+      wheels: [{ fileName: 'a-1-py3-none-any.whl', url: 'file:///d' }],
+      imports: ['a', 'a.b'],
+      warm: [{ filename: 'w.py', code: 'import a' }],
     },
+    fingerprint: { pyodide: '1', buildId: 'b', kernelHash: 'k', lockHash: 'l' },
   },
+};
+
+const wireError: WireError = { code: 'crashed', message: 'm', details: { a: 1 }, stack: 's', cause: null };
+
+const hostMessages: HostMessage[] = [
+  init,
   run,
+  { kind: 'answer', id: 'r1', error: wireError, body: 'null', parts: [Uint8Array.of(1), Uint8Array.of()] },
   { kind: 'interrupt', id: 'r1', reason: 'timeout' },
   { kind: 'ping', id: 'p' },
   { kind: 'shutdown' },
@@ -81,17 +101,18 @@ const result: ResultMessage = {
   parts: [Uint8Array.of(0x31), Uint8Array.of(1, 2)],
 };
 
-const wireError: WireError = { code: 'crashed', message: 'm', details: { a: 1 }, stack: 's', cause: null };
+const ask: AskMessage = { kind: 'ask', id: 'r1', question: { kind: 'install', requirements: ['numpy>=2'] } };
 
 const workerMessages: WorkerMessage[] = [
-  { kind: 'ready', id: 'i', version: 1, pyodide: 'p', python: '3', heapBytes: 1, bootMs: 0.5, parts: [] },
+  { kind: 'ready', id: 'i', version: 1, pyodide: 'p', python: '3', heapBytes: 1, bootMs: 0.5 },
+  { kind: 'image', id: 'i', parts: [Uint8Array.of(1, 2)] },
+  ask,
   { kind: 'progress', id: 'i', stage: 'image', done: 1, total: 0, message: '' },
   { kind: 'stdout', id: 'r1', parts: [Uint8Array.of(1)] },
   { kind: 'stderr', id: 'r1', parts: [Uint8Array.of()] },
   { kind: 'display', id: 'r1', data: { 'image/png': 'AA==' }, metadata: {} },
   result,
   { kind: 'rewound', id: 'r1', rewindMs: 1, heapBytes: 2, dirty: null },
-  { kind: 'installed', id: 'x', packages: [{ name: 'a', version: '1' }] },
   { kind: 'error', id: null, error: { ...wireError, cause: wireError } },
   { kind: 'pong', id: 'p', busy: 'r1', heapBytes: 1, residentBytes: null },
 ];
@@ -262,6 +283,45 @@ test('other odd paths are names like any other', () => {
   expect(() => parseWorkerMessage(changed(result, 'files.0.path', 'ü'.repeat(2049)))).toThrow('4096 bytes');
 });
 
+test('a question is one that there is, whole, and of no other size', () => {
+  const fetch = { kind: 'fetch', url: 'https://example.test/', headers: { accept: 'x' } };
+  expect(parseWorkerMessage({ ...ask, question: fetch })).toStrictEqual({ ...ask, question: fetch });
+  for (const [question, problem] of [
+    [null, 'ask.question.kind: is unknown'],
+    [{}, 'ask.question.kind: is unknown'],
+    [{ kind: 'ask' }, 'ask.question.kind: is unknown'],
+    [{ kind: '__proto__' }, 'ask.question.kind: is unknown'],
+    [{ kind: 'install' }, 'ask.question.requirements: is missing'],
+    [{ kind: 'install', requirements: 'numpy' }, 'ask.question.requirements: must be'],
+    [{ kind: 'install', requirements: [1] }, 'ask.question.requirements[0]: must be'],
+    [{ kind: 'install', requirements: ['x'.repeat(1025)] }, 'ask.question.requirements[0]: 1025 chars'],
+    [{ kind: 'install', requirements: Array(10_001).fill('a') }, '10001 items, at most 10000'],
+    [{ kind: 'install', requirements: [], url: 'x' }, 'ask.question.url: is unknown'],
+    [{ ...fetch, url: 'x'.repeat(16_385) }, 'ask.question.url: 16385 chars, at most 16384'],
+    [{ ...fetch, headers: { accept: 1 } }, 'ask.question.headers.accept: must be'],
+  ] as const)
+    expect(() => parseWorkerMessage({ ...ask, question }), JSON.stringify(question)).toThrow(problem);
+});
+
+test('a piece of an image is one part', () => {
+  for (const parts of [[], [Uint8Array.of(1), Uint8Array.of(2)]])
+    expect(() => parseWorkerMessage({ kind: 'image', id: 'i', parts })).toThrow(
+      'image.parts: must be one part',
+    );
+  expect(() => parseWorkerMessage({ kind: 'image', id: 'i' })).toThrow('image.parts: is missing');
+});
+
+test('packages of an image that are none', () => {
+  for (const [path, value, problem] of [
+    ['wheels', [{ fileName: 'a' }], 'init.options.packages.wheels[0].url: is missing'],
+    ['wheels', [{ fileName: 1, url: 'x' }], 'init.options.packages.wheels[0].fileName: must be'],
+    ['imports', [1], 'init.options.packages.imports[0]: must be'],
+    ['warm', ['1'], 'init.options.packages.warm[0]: must be an object'],
+    ['warm', Array(10_001), '10001 items, at most 10000'],
+  ] as const)
+    expect(() => parseHostMessage(changed(init, `options.packages.${path}`, value))).toThrow(problem);
+});
+
 test('a chain of errors and nested metadata are bounded, a cycle too', () => {
   const chain = (length: number): WireError => ({
     ...wireError,
@@ -312,6 +372,9 @@ test('what is no message', () => {
 });
 
 test('versions', () => {
-  checkVersion(1);
-  expect(() => checkVersion(2)).toThrow('protocol version 2 on the other side, 1 on this one');
+  checkVersion(protocolVersion);
+  const next = protocolVersion + 1;
+  expect(() => checkVersion(next)).toThrow(
+    `protocol version ${next} on the other side, ${protocolVersion} on this one`,
+  );
 });

@@ -1,11 +1,14 @@
 import { protocolLimits } from './limits.ts';
 import {
+  type AnswerMessage,
+  type AskMessage,
+  type BuildPackages,
   type DisplayMessage,
   type HostMessage,
   type InitMessage,
   type InitOptions,
-  type InstalledMessage,
   protocolVersion,
+  type Question,
   type ReadyMessage,
   type ResultMessage,
   type RunMessage,
@@ -42,6 +45,7 @@ type Readers<M extends { kind: string }> = { readonly [K in M['kind']]: Reader<O
 
 const { maxFiles, maxItems, maxFrames, maxMimeTypes, maxErrors, maxStackChars } = protocolLimits;
 
+const maxUrlChars = 16_384;
 const anyText = text();
 const env = record(maxItems, anyText);
 const stopReason = oneOf<StopReason>('timeout', 'cpu', 'interrupted');
@@ -49,6 +53,18 @@ const bundle = { data: record(maxMimeTypes, anyText), metadata: jsonObject };
 
 function kind<K extends string>(only: K): Reader<K> {
   return oneOf(only);
+}
+
+/** A chain of at most `errors`. Built once: the reader of the longest chain holds those of the shorter ones. */
+function wireError(errors: number): Reader<WireError> {
+  if (errors === 0) return (_, at) => fail(at, `more than ${maxErrors} errors in a chain`);
+  return object<WireError>({
+    code: name,
+    message: anyText,
+    details: jsonObject,
+    stack: nullable(text(maxStackChars)),
+    cause: nullable(wireError(errors - 1)),
+  });
 }
 
 // ---- host → worker -------------------------------------------------------------------------------------------------
@@ -66,6 +82,7 @@ const run = object<RunMessage>(
     files: list(maxFiles, object<RunMessage['files'][number]>({ path, part: count })),
     after: oneOf('rewind', 'none', 'discard'),
     seed: nullable(number),
+    figures: oneOf('png', 'svg'),
     limits: object<RunMessage['limits']>({
       timeoutMs: amount,
       cpuMs: amount,
@@ -99,6 +116,11 @@ const hostReaders: Readers<HostMessage> = {
             imageUrl: nullable(anyText),
           }),
         ),
+        packages: object<BuildPackages>({
+          wheels: list(maxItems, object<BuildPackages['wheels'][number]>({ fileName: name, url: anyText })),
+          imports: list(maxItems, name),
+          warm: list(maxItems, object<BuildPackages['warm'][number]>({ filename: anyText, code: anyText })),
+        }),
         fingerprint: object<InitOptions['fingerprint']>({
           pyodide: name,
           buildId: name,
@@ -116,6 +138,10 @@ const hostReaders: Readers<HostMessage> = {
       partAt(message, part, `${at}.files[${index}].part`);
     return message;
   },
+  answer: object<AnswerMessage>(
+    { kind: kind('answer'), id, error: nullable(wireError(maxErrors)), body: anyText, parts },
+    'parts',
+  ),
   interrupt: object({ kind: kind('interrupt'), id, reason: stopReason }),
   ping: object({ kind: kind('ping'), id }),
   shutdown: object({ kind: kind('shutdown') }),
@@ -123,14 +149,18 @@ const hostReaders: Readers<HostMessage> = {
 
 // ---- worker → host -------------------------------------------------------------------------------------------------
 
-const output = object<{ kind: 'stdout' | 'stderr'; id: string; parts: Uint8Array[] }>({
-  kind: oneOf('stdout', 'stderr'),
-  id,
-  parts: (value, at) => {
-    const given = parts(value, at);
-    return given.length === 1 ? given : fail(at, 'must be one part');
-  },
-});
+function onePart<K extends string>(...kinds: K[]): Reader<{ kind: K; id: string; parts: Uint8Array[] }> {
+  return object<{ kind: K; id: string; parts: Uint8Array[] }>({
+    kind: oneOf(...kinds),
+    id,
+    parts: (value, at) => {
+      const given = parts(value, at);
+      return given.length === 1 ? given : fail(at, 'must be one part');
+    },
+  });
+}
+
+const output = onePart('stdout', 'stderr');
 
 const pythonError = object<WirePythonError>({
   name: anyText,
@@ -182,32 +212,30 @@ const result = object<ResultMessage>(
   'parts',
 );
 
-/** A chain of at most `errors`. Built once: the reader of the longest chain holds those of the shorter ones. */
-function wireError(errors: number): Reader<WireError> {
-  if (errors === 0) return (_, at) => fail(at, `more than ${maxErrors} errors in a chain`);
-  return object<WireError>({
-    code: name,
-    message: anyText,
-    details: jsonObject,
-    stack: nullable(text(maxStackChars)),
-    cause: nullable(wireError(errors - 1)),
-  });
+const questionReaders: Readers<Question> = {
+  install: object({ kind: kind('install'), requirements: list(maxItems, name) }),
+  fetch: object({
+    kind: kind('fetch'),
+    url: text(maxUrlChars),
+    headers: record(maxItems, text(maxUrlChars)),
+  }),
+};
+
+function question(value: unknown, at: string): Question {
+  return parse<Question>(questionReaders, value, at);
 }
 
 const workerReaders: Readers<WorkerMessage> = {
-  ready: object<ReadyMessage>(
-    {
-      kind: kind('ready'),
-      id,
-      version: count,
-      pyodide: name,
-      python: name,
-      heapBytes: count,
-      bootMs: amount,
-      parts,
-    },
-    'parts',
-  ),
+  ready: object<ReadyMessage>({
+    kind: kind('ready'),
+    id,
+    version: count,
+    pyodide: name,
+    python: name,
+    heapBytes: count,
+    bootMs: amount,
+  }),
+  image: onePart('image'),
   progress: object({
     kind: kind('progress'),
     id,
@@ -235,11 +263,7 @@ const workerReaders: Readers<WorkerMessage> = {
     heapBytes: count,
     dirty: nullable(anyText),
   }),
-  installed: object<InstalledMessage>({
-    kind: kind('installed'),
-    id,
-    packages: list(maxItems, object<InstalledMessage['packages'][number]>({ name, version: name })),
-  }),
+  ask: object<AskMessage>({ kind: kind('ask'), id, question }),
   error: object({ kind: kind('error'), id: nullable(id), error: wireError(maxErrors) }),
   pong: object({
     kind: kind('pong'),
@@ -269,15 +293,15 @@ export function checkVersion(theirs: number): void {
   }
 }
 
-function parse<M>(readers: Record<string, Reader<M>>, value: unknown): M {
+function parse<M>(readers: Record<string, Reader<M>>, value: unknown, at?: string): M {
   const found: unknown =
     typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')
       ? (value as { kind: unknown }).kind
       : undefined;
   const reader = typeof found === 'string' && Object.hasOwn(readers, found) ? readers[found] : undefined;
   return reader === undefined
-    ? fail('message.kind', 'is unknown')
-    : reader(value, typeof found === 'string' ? found : 'message');
+    ? fail(`${at ?? 'message'}.kind`, 'is unknown')
+    : reader(value, at ?? (typeof found === 'string' ? found : 'message'));
 }
 
 function partAt(message: { parts?: Uint8Array[] }, index: number, at: string): Uint8Array {

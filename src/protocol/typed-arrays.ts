@@ -44,11 +44,62 @@ export function isTypedArray(value: unknown): value is TypedArray {
   return ArrayBuffer.isView(value) && formatOf(value) !== undefined;
 }
 
-/** Only when the shape fits: a plain object that merely has such keys, of an image say, is a dict. */
-export function isNdArray(value: object): value is NdArray {
-  const { data, shape, ...rest } = value as Partial<NdArray>;
+/** How elements of one of numpy's types lie in a buffer. */
+export interface Layout {
+  readonly format: Format;
+  /** Items of the buffer that make one element. */
+  readonly items: 1 | 2;
+}
+
+const layouts: Readonly<Record<string, Layout>> = {
+  bool: { format: '?1', items: 1 },
+  int8: { format: 'i1', items: 1 },
+  uint8: { format: 'u1', items: 1 },
+  int16: { format: 'i2', items: 1 },
+  uint16: { format: 'u2', items: 1 },
+  int32: { format: 'i4', items: 1 },
+  uint32: { format: 'u4', items: 1 },
+  int64: { format: 'i8', items: 1 },
+  uint64: { format: 'u8', items: 1 },
+  float16: { format: 'f4', items: 1 },
+  float32: { format: 'f4', items: 1 },
+  float64: { format: 'f8', items: 1 },
+  complex64: { format: 'f4', items: 2 },
+  complex128: { format: 'f8', items: 2 },
+};
+
+const times = /^(?:datetime64|timedelta64)(?:\[\d{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?$/;
+
+/** Undefined for types that don't cross as arrays. */
+export function layoutOf(dtype: string): Layout | undefined {
+  if (Object.hasOwn(layouts, dtype)) return layouts[dtype];
+  return dtype.length < 30 && times.test(dtype) ? { format: 'i8', items: 1 } : undefined;
+}
+
+/** numpy's name of the type that a format stands for by itself. */
+export function dtypeOf(format: Format): string {
+  const found = Object.entries(layouts).find(([name, layout]) => {
+    return layout.format === format && layout.items === 1 && name !== 'float16';
+  });
+  return found?.[0] ?? format;
+}
+
+/** Whether so many elements of that type are what `data` holds. */
+export function fits(data: TypedArray, shape: readonly number[], { format, items }: Layout): boolean {
+  return formatOf(data) === formatOf(new formats[format]()) && product(shape) * items === data.length;
+}
+
+/**
+ * Only when type and shape fit: a plain object that merely has such keys, of an image say, is a dict. Without a `dtype`,
+ * which then is that of the data, a shape of one dimension is taken for such a plain object too.
+ */
+export function isNdArray(value: object): value is Pick<NdArray, 'data' | 'shape'> & Partial<NdArray> {
+  const { data, shape, dtype, ...rest } = value as Partial<NdArray>;
   if (!isTypedArray(data) || !Array.isArray(shape) || Object.keys(rest).length > 0) return false;
-  return shape.length !== 1 && shape.every(isLength) && product(shape) === data.length;
+  if (!shape.every(isLength)) return false;
+  if (dtype === undefined) return shape.length !== 1 && product(shape) === data.length;
+  const layout = typeof dtype === 'string' ? layoutOf(dtype) : undefined;
+  return layout !== undefined && fits(data, shape, layout);
 }
 
 export function isLength(value: unknown): value is number {

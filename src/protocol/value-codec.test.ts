@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Value } from '../runtime.ts';
+import type { Column, NdArray, TypedArray, Value } from '../runtime.ts';
 import { protocolLimits } from './limits.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { DataFrame, Series } from './tables.ts';
 import { decodeValue, encodeValue } from './value-codec.ts';
 import { PythonRepr } from './values.ts';
 
@@ -15,6 +16,62 @@ const decode = (wire: unknown, ...parts: Uint8Array[]) => decodeValue(JSON.strin
 
 /** Keys that no plain object has: with string keys only, a Map comes back as one. */
 const mapKey = fc.oneof(fc.integer(), fc.constant(null), fc.boolean());
+const size = (shape: readonly number[]) => shape.reduce((all, length) => all * length, 1);
+const shapes = fc.array(fc.nat(3), { maxLength: 4 });
+const floats = (count: number) => fc.float64Array({ minLength: count, maxLength: count });
+const longs = (count: number) => fc.bigInt64Array({ minLength: count, maxLength: count });
+const bytes = (count: number) => fc.uint8Array({ minLength: count, maxLength: count });
+/** As numpy has them. */
+const arrays: fc.Arbitrary<NdArray> = shapes.chain((shape) => {
+  const count = size(shape);
+  const of = (dtype: string, data: fc.Arbitrary<TypedArray>) =>
+    data.map((items): NdArray => ({ data: items, shape, dtype }));
+  return fc.oneof(
+    of('float64', floats(count)),
+    of('uint8', bytes(count)),
+    of('bool', bytes(count)),
+    of('complex128', floats(2 * count)),
+    of(
+      'float16',
+      floats(count).map((items) => Float32Array.from(items)),
+    ),
+    of('datetime64[ns]', longs(count)),
+    of('timedelta64[25s]', longs(count)),
+    of('int64', longs(count)),
+  );
+});
+
+const texts = (count: number) => fc.array(fc.string(), { minLength: count, maxLength: count });
+const columns = (count: number): fc.Arbitrary<Column> =>
+  fc.oneof(
+    floats(count),
+    longs(count),
+    texts(count),
+    bytes(count).map((data) => ({ data, shape: [count], dtype: 'bool' })),
+  );
+const indexes = (count: number) =>
+  fc.record({
+    index: fc.option(columns(count)),
+    indexNames: fc.array(fc.option(fc.string()), { minLength: 1, maxLength: 3 }),
+  });
+const tables: fc.Arbitrary<DataFrame | Series> = fc.tuple(fc.nat(4), fc.nat(4)).chain(([width, length]) =>
+  fc.oneof(
+    fc
+      .tuple(
+        texts(width),
+        texts(width),
+        fc.array(columns(length), { minLength: width, maxLength: width }),
+        indexes(length),
+      )
+      .map(([names, dtypes, data, index]) => {
+        return new DataFrame({ columns: names, dtypes, data, ...index, length });
+      }),
+    fc
+      .tuple(fc.option(fc.string()), fc.string(), columns(length), indexes(length))
+      .map(([name, dtype, data, index]) => new Series({ name, dtype, data, ...index })),
+  ),
+);
+
 const { value: anyValue } = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
@@ -31,6 +88,8 @@ const { value: anyValue } = fc.letrec<{ value: Value }>((tie) => ({
     fc.float32Array(),
     fc.float64Array(),
     fc.bigInt64Array(),
+    arrays,
+    tables,
     fc.constant(new PythonRepr('module', "<module 'a'>", 'type')),
     fc.array(tie('value'), { maxLength: 5 }),
     fc.dictionary(fc.string(), tie('value'), { maxKeys: 5, noNullPrototype: true }),
@@ -58,12 +117,17 @@ describe('round trip', () => {
       nd: { data: Float64Array.of(1, 2, 3, 4, 5, 6), shape: [2, 3] },
       scalar: { data: Uint8Array.of(1), shape: [] },
       image: { data: Uint8Array.of(1, 2, 3, 4), shape: [2, 1] },
+      other: { data: Uint8Array.of(1, 2), shape: [2], dtype: 'rgb' },
+      short: { data: Float64Array.of(1), shape: [1], dtype: 'complex128' },
+      wrong: { data: Float64Array.of(1), shape: [1], dtype: 'float32' },
     } as unknown as Value;
     expect(roundTrip(value)).toStrictEqual({
       ...(value as object),
       missing: null,
       clamped: Uint8Array.of(1, 2),
       buffer: Uint8Array.of(0x61, 0x62),
+      nd: { data: Float64Array.of(1, 2, 3, 4, 5, 6), shape: [2, 3], dtype: 'float64' },
+      scalar: { data: Uint8Array.of(1), shape: [], dtype: 'uint8' },
     });
   });
 
@@ -90,6 +154,21 @@ describe('round trip', () => {
       ['s', 1],
     ]);
     expect(JSON.parse(encodeValue({ a: new Map([[1, 'x']]) }).json)).toEqual(['d', 'a', ['d', 1, 'x']]);
+    const array = { data: Uint8Array.of(1, 0), shape: [2], dtype: 'bool' };
+    const frame = {
+      columns: ['a'],
+      dtypes: ['bool'],
+      data: [array],
+      index: ['x', 'y'],
+      indexNames: ['k'],
+      length: 2,
+    };
+    expect(JSON.parse(encodeValue([array, { ...array, shape: [2, 1] }, new DataFrame(frame)]).json)).toEqual([
+      'l',
+      ['a', '?1', 0, [2], 'bool'],
+      ['a', '?1', 1, [2, 1]],
+      ['F', ['l', 'a'], ['l', 'bool'], ['l', ['a', '?1', 2, [2], 'bool']], ['l', 'x', 'y'], ['l', 'k'], 2],
+    ]);
   });
 
   test('views of one buffer are copied apart', () => {
@@ -157,6 +236,14 @@ describe('decode', () => {
       ]),
     );
     expect(decode(['a', '?1', 0, [2]], Uint8Array.of(0, 1))).toEqual(Uint8Array.of(0, 1));
+    expect(decode(['a', '?1', 0, [1, 2]], Uint8Array.of(0, 1))).toEqual({
+      data: Uint8Array.of(0, 1),
+      shape: [1, 2],
+      dtype: 'bool',
+    });
+    expect(decode(['S', null, 'object', ['l', 1], null, ['l', null]])).toEqual(
+      new Series({ name: null, dtype: 'object', data: [1], index: null, indexNames: [null] }),
+    );
     expect(decode(['i', `-${'9'.repeat(30)}`])).toBe(-(10n ** 30n - 1n));
     expect(decode(['r', 'list', '[...]', 'cycle'])).toStrictEqual(new PythonRepr('list', '[...]', 'cycle'));
   });
@@ -241,6 +328,28 @@ describe('decode', () => {
     [['a', 'u1', 0, 1], new Uint8Array(1)],
     [['a', 'x1', 0, [1]], new Uint8Array(1)],
     [['a', 'toString', 0, [1]], new Uint8Array(1)],
+    [['a', 'u1', 0, [1], 'toString'], new Uint8Array(1)],
+    [['a', 'u1', 0, [1], 'float64'], new Uint8Array(1)],
+    [['a', 'u1', 0, [1], null], new Uint8Array(1)],
+    [['a', 'f4', 0, [1], 'complex64'], new Uint8Array(4)],
+    [['a', 'i8', 0, [1], 'datetime64[x]'], new Uint8Array(8)],
+    [['a', 'u1', 0, [1], 'uint8', 1], new Uint8Array(1)],
+    [['F']],
+    [['F', ['l'], ['l'], ['l'], null, ['l', null], -1]],
+    [['F', ['l', 'a'], ['l'], ['l', ['l', 1]], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l'], null, ['l', null], 1]],
+    [['F', ['l', 1], ['l', 'x'], ['l', ['l', 1]], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['l', 1, 2]], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', 'b'], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['s', 1]], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['d', 'shape', ['l', 1]]], null, ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['l', 1]], ['l'], ['l', null], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['l', 1]], null, ['l', 1], 1]],
+    [['F', ['l', 'a'], ['l', 'x'], ['l', ['a', '?1', 0, [1, 1]]], null, ['l', null], 1], new Uint8Array(1)],
+    [['S', 1, 'x', ['l'], null, ['l', null]]],
+    [['S', null, 1, ['l'], null, ['l', null]]],
+    [['S', null, 'x', 'items', null, ['l', null]]],
+    [['S', null, 'x', ['l', 1], ['l'], ['l', null]]],
     [['D', '2024-13-01T00:00:00']],
     [['D', '2024-02-29']],
     [['D', 'now']],
@@ -290,6 +399,9 @@ describe('decode', () => {
       'y',
       'o',
       'r',
+      'F',
+      'S',
+      'complex64',
       'u1',
       'f8',
       '1',

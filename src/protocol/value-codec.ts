@@ -1,14 +1,17 @@
-import type { TypedArray, Value } from '../runtime.ts';
+import type { Column, TypedArray, Value } from '../runtime.ts';
 import { parseJson } from './json.ts';
 import { protocolLimits } from './limits.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { DataFrame, isColumn, lengthOf, Series } from './tables.ts';
 import {
+  dtypeOf,
   type Format,
   formatOf,
   formats,
   isLength,
   isNdArray,
   isTypedArray,
+  layoutOf,
   product,
 } from './typed-arrays.ts';
 import { PythonRepr, type WireValue } from './values.ts';
@@ -105,7 +108,9 @@ class Encoder {
       case '[object Date]':
         return ['D', iso(value as Date, place)];
     }
-    if (isNdArray(value)) return this.#array(value.data, value.shape, place);
+    if (isNdArray(value)) return this.#array(value.data, value.shape, place, value.dtype);
+    if (value instanceof DataFrame) return ['F', ...this.#items(fieldsOfFrame(value), place)];
+    if (value instanceof Series) return ['S', ...this.#items(fieldsOfSeries(value), place)];
     if (!isPlain(value)) refuse(place, `is a ${value.constructor?.name || 'class instance'}`);
     return ['d', ...this.#pairs(Object.entries(value), place)];
   }
@@ -130,9 +135,12 @@ class Encoder {
     return refuse(place, `is a ${view.constructor.name}`);
   }
 
-  #array(data: TypedArray, shape: readonly number[], place: Place): WireValue {
-    const format = formatOf(data) ?? refuse(place, `holds a ${data.constructor.name}`);
-    return ['a', format, this.#part(data), [...shape]];
+  #array(data: TypedArray, shape: readonly number[], place: Place, dtype?: string): WireValue {
+    const layout = dtype === undefined ? undefined : layoutOf(dtype);
+    const format = layout?.format ?? formatOf(data) ?? refuse(place, `holds a ${data.constructor.name}`);
+    const array = ['a', format, this.#part(data), [...shape]] as const;
+    const implied = dtype === undefined || (shape.length !== 1 && dtype === dtypeOf(format));
+    return implied ? array : [...array, dtype];
   }
 
   #part(view: ArrayBufferView): number {
@@ -150,6 +158,14 @@ function digits(value: bigint, place: Place): string {
 
 function iso(date: Date, place: Place): string {
   return Number.isNaN(date.getTime()) ? refuse(place, 'is an invalid Date') : date.toISOString();
+}
+
+function fieldsOfFrame({ columns, dtypes, data, index, indexNames, length }: DataFrame): unknown[] {
+  return [columns, dtypes, data, index, indexNames, length];
+}
+
+function fieldsOfSeries({ name, dtype, data, index, indexNames }: Series): unknown[] {
+  return [name, dtype, data, index, indexNames];
 }
 
 function isPlain(value: object): boolean {
@@ -215,7 +231,12 @@ class Decoder {
       case 'b':
         return only(wire, 2) ? this.#bytes(wire[1]) : malformed('bytes');
       case 'a':
-        return only(wire, 4) ? this.#array(wire[1], wire[2], wire[3]) : malformed('buffer');
+        if (!only(wire, 4) && !only(wire, 5)) return malformed('buffer');
+        return this.#array(wire[1], wire[2], wire[3], wire[4]);
+      case 'F':
+        return only(wire, 7) ? this.#frame(this.#items(wire, 1)) : malformed('frame');
+      case 'S':
+        return only(wire, 6) ? this.#series(this.#items(wire, 1)) : malformed('series');
       case 'D':
         return only(wire, 2) ? dateOf(wire[1], dateTime) : malformed('datetime');
       case 'y':
@@ -249,17 +270,39 @@ class Decoder {
     return part ?? malformed('part');
   }
 
-  #array(format: unknown, index: unknown, shape: unknown): Value {
+  #array(format: unknown, index: unknown, shape: unknown, named: unknown): Value {
     if (typeof format !== 'string' || !Object.hasOwn(formats, format)) return malformed('format');
     if (!Array.isArray(shape) || shape.length > 64 || !shape.every(isLength)) return malformed('shape');
     const part = this.#bytes(index);
-    const type = formats[format as Format];
-    const length = product(shape);
+    const dtype = named === undefined ? dtypeOf(format as Format) : named;
+    if (typeof dtype !== 'string') return malformed('dtype');
+    const layout = layoutOf(dtype);
+    if (layout?.format !== format) return malformed('dtype');
+    const type = formats[layout.format];
+    const length = product(shape) * layout.items;
     if (length * type.BYTES_PER_ELEMENT !== part.byteLength) return malformed('shape');
     const bytes = part.byteOffset % type.BYTES_PER_ELEMENT === 0 ? part : this.#copy(index as number, part);
     // The cast: a part's memory is never shared, see `parts` in `read.ts`.
     const data = new type(bytes.buffer as ArrayBuffer, bytes.byteOffset, length);
-    return shape.length === 1 ? data : { data, shape };
+    return shape.length === 1 && named === undefined ? data : { data, shape, dtype };
+  }
+
+  #frame(fields: readonly Value[]): DataFrame {
+    const [columns, dtypes, data, index, indexNames, length] = fields;
+    if (!isLength(length) || !isTexts(columns) || !isTexts(dtypes) || !Array.isArray(data)) {
+      return malformed('frame');
+    }
+    if (columns.length !== data.length || dtypes.length !== data.length) return malformed('frame');
+    if (!data.every((column): column is Column => isColumn(column, length))) return malformed('column');
+    return new DataFrame({ columns, dtypes, data, ...indexOf(index, indexNames, length), length });
+  }
+
+  #series(fields: readonly Value[]): Series {
+    const [name, dtype, data, index, indexNames] = fields;
+    if ((name !== null && typeof name !== 'string') || typeof dtype !== 'string') return malformed('series');
+    const length = lengthOf(data);
+    if (length === undefined || !isColumn(data, length)) return malformed('series');
+    return new Series({ name, dtype, data, ...indexOf(index, indexNames, length) });
   }
 
   #copy(index: number, part: Uint8Array): Uint8Array {
@@ -267,6 +310,17 @@ class Decoder {
     this.#copies.set(index, copy);
     return copy;
   }
+}
+
+function isTexts(value: Value): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function indexOf(index: Value, names: Value, length: number): Pick<DataFrame, 'index' | 'indexNames'> {
+  if (index !== null && !isColumn(index, length)) return malformed('index');
+  const known = (name: Value): name is string | null => name === null || typeof name === 'string';
+  if (!Array.isArray(names) || !names.every(known)) return malformed('index');
+  return { index, indexNames: names };
 }
 
 const floats = new Map<unknown, number>([

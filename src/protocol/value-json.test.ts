@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { DataFrame, Series } from './tables.ts';
 import { toBase64 } from './text.ts';
 import { valueToJson } from './value-json.ts';
 import { PythonRepr } from './values.ts';
@@ -11,9 +12,36 @@ test('every kind of value', () => {
     bytes: Uint8Array.of(0, 255),
     array: Float32Array.of(0.5, Number.NaN),
     longs: BigInt64Array.of(1n, 2n ** 60n),
-    nd: { data: Int8Array.of(1, 2, 3, 4, 5, 6), shape: [3, 2] },
-    scalar: { data: Int8Array.of(7), shape: [] },
-    none: { data: new Int8Array(), shape: [1e15, 0] },
+    nd: { data: Int8Array.of(1, 2, 3, 4, 5, 6), shape: [3, 2], dtype: 'int8' },
+    scalar: { data: Int8Array.of(7), shape: [], dtype: 'int8' },
+    none: { data: new Int8Array(), shape: [1e15, 0], dtype: 'int8' },
+    flags: { data: Uint8Array.of(1, 0), shape: [2, 1], dtype: 'bool' },
+    times: { data: BigInt64Array.of(0n, -(2n ** 63n)), shape: [2], dtype: 'datetime64[s]' },
+    complex: { data: Float64Array.of(1, Number.NaN), shape: [1], dtype: 'complex128' },
+    frame: new DataFrame({
+      columns: ['n'],
+      dtypes: ['int64'],
+      data: [BigInt64Array.of(1n, 2n)],
+      index: null,
+      indexNames: [null],
+      length: 2,
+    }),
+    grouped: new DataFrame({
+      columns: ['n'],
+      dtypes: ['float64'],
+      data: [Float64Array.of(0.5)],
+      index: ['x'],
+      indexNames: ['key'],
+      length: 1,
+    }),
+    series: new Series({ name: null, dtype: 'str', data: ['a'], index: null, indexNames: [null] }),
+    indexed: new Series({
+      name: 's',
+      dtype: 'str',
+      data: ['a'],
+      index: Float64Array.of(7),
+      indexNames: [null],
+    }),
     map: new Map([[1, new Set([2])]]),
     date: new Date(0),
     repr: new PythonRepr('T', '<T>', 'type'),
@@ -31,6 +59,13 @@ test('every kind of value', () => {
     ],
     scalar: 7,
     none: [],
+    flags: [[true], [false]],
+    times: ['1970-01-01T00:00:00.000Z', null],
+    complex: [{ real: 1, imag: 'NaN' }],
+    frame: [{ n: 1 }, { n: 2 }],
+    grouped: [{ key: 'x', n: 0.5 }],
+    series: ['a'],
+    indexed: [[7, 'a']],
     map: [[1, [2]]],
     date: '1970-01-01T00:00:00.000Z',
     repr: '<T>',

@@ -1,4 +1,5 @@
 import type { TypedArray, Value } from '../runtime.ts';
+import { DataFrame, itemsOf, Series } from './tables.ts';
 import { toBase64 } from './text.ts';
 import { isNdArray } from './typed-arrays.ts';
 import { PythonRepr } from './values.ts';
@@ -11,6 +12,8 @@ import { PythonRepr } from './values.ts';
  *     undefined          null
  *     Uint8Array         { "$bytes": base64 }
  *     other typed arrays array of numbers; `NdArray` nested arrays
+ *     DataFrame          array of records, with its index unless that only counts the rows
+ *     Series             array of items; of [index, item] when it has an index
  *     Map                array of [key, value]; Set: array
  *     Date               ISO text; PythonRepr: its repr
  */
@@ -25,8 +28,20 @@ export function valueToJson(value: Value): unknown {
   if (ArrayBuffer.isView(value)) return numbers(value);
   if (value instanceof Map) return Array.from(value, ([key, item]) => [valueToJson(key), valueToJson(item)]);
   if (value instanceof Set || Array.isArray(value)) return Array.from(value, valueToJson);
-  if (isNdArray(value)) return nested(numbers(value.data), value.shape);
+  if (value instanceof DataFrame) return valueToJson(value.records({ index: value.index !== null }));
+  if (value instanceof Series) return series(value);
+  if (isNdArray(value)) {
+    const { data, shape, dtype = '' } = value;
+    return nested(itemsOf({ data, shape, dtype }).map(valueToJson), shape);
+  }
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, valueToJson(item)]));
+}
+
+function series({ data, index }: Series): unknown[] {
+  const values = itemsOf(data).map(valueToJson);
+  if (index === null) return values;
+  const labels = itemsOf(index).map(valueToJson);
+  return values.map((item, row) => [labels[row], item]);
 }
 
 function numbers(data: TypedArray): unknown[] {

@@ -14,13 +14,31 @@ import type { PythonRepr as PythonReprLike } from '../runtime.ts';
  *     ["f", "nan"|"inf"|"-inf"|"-0"]  float                ↔ number
  *     ["c", re, im]              complex (two wire floats) → { real, imag }
  *     ["b", part]                bytes, bytearray          ↔ Uint8Array
- *     ["a", format, part, [n…]]  buffer: array, memoryview, ndarray ↔ typed array; more dimensions → NdArray
+ *     ["a", format, part, [n…]]  buffer: array, memoryview, ndarray ↔ typed array; more dimensions ↔ NdArray
+ *     ["a", format, part, [n…], dtype]  ndarray of a type that no typed array implies ↔ NdArray
+ *     ["F", columns, dtypes, data, index, names, length]  pandas.DataFrame ↔ DataFrame
+ *     ["S", name, dtype, data, index, names]              pandas.Series    ↔ Series
  *     ["D", iso]                 datetime                  ↔ Date (naive ones are taken as UTC)
  *     ["y", iso]                 date                      → Date at 00:00 UTC
  *     ["o", type, k1, v1, …]     dataclass                 → plain object
  *     ["r", type, repr, why]     anything else             → PythonRepr
  *
- * `format` is one of `i1 u1 i2 u2 i4 u4 i8 u8 f4 f8 ?1`, little-endian. `why` is `type`, `cycle`, `depth` or `size`.
+ * `format` is one of `i1 u1 i2 u2 i4 u4 i8 u8 f4 f8 ?1`, little-endian, in C order. `why` is `type`, `cycle`, `depth` or
+ * `size`. The members of `F` and `S` are wire values.
+ *
+ * numpy, where it has been imported (otherwise arrays enter Python as `array.array` or memoryview):
+ *
+ *     (u)int8 … (u)int64, float32, float64  one dimension ↔ typed array (but Uint8Array → bytes); else NdArray
+ *     long double                 → as float64, complex128
+ *     bool, float16, complex64, complex128, datetime64, timedelta64  ↔ NdArray, of any dimensions
+ *     no dimensions, scalars      → the scalar; datetime64 → Date; timedelta64 → PythonRepr (NdArray of [] → 0-D ndarray)
+ *     object, str, bytes, masked  → nested Arrays, `null` where masked
+ *     structured                  → nested Arrays of plain objects
+ *
+ * pandas: a column of a numpy type is as the array (NaN and NaT stay); times with a zone are UTC; nullable floats have NaN;
+ * nullable integers and booleans are arrays unless one is missing; categories are what they stand for; periods and
+ * intervals are strings; all else, and str, is an Array with `null` for what is missing. `Index` and extension arrays
+ * are columns by themselves; `NA` and `NaT` are `null`. Pillow's images are the bytes of a PNG file, → Uint8Array.
  */
 export type WireValue = null | boolean | number | string | readonly [string, ...unknown[]];
 

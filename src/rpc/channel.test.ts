@@ -18,6 +18,7 @@ const run: RunMessage = {
   files: [],
   after: 'rewind',
   seed: null,
+  figures: 'png',
   limits: {
     timeoutMs: 0,
     cpuMs: 0,
@@ -53,6 +54,11 @@ const stdout: WorkerMessage = { kind: 'stdout', id: 'r', parts: [Uint8Array.of(1
 const rewound: WorkerMessage = { kind: 'rewound', id: 'r', rewindMs: 1, heapBytes: 1, dirty: null };
 const progress: WorkerMessage = { kind: 'progress', id: 'i', stage: 's', done: 0, total: 0, message: '' };
 const pong: WorkerMessage = { kind: 'pong', id: 'p', busy: null, heapBytes: 1, residentBytes: null };
+const ask: WorkerMessage = {
+  kind: 'ask',
+  id: 'r',
+  question: { kind: 'install', requirements: ['numpy'] },
+};
 const ready: WorkerMessage = {
   kind: 'ready',
   id: 'i',
@@ -109,6 +115,39 @@ describe('calls', () => {
     expect(events).toEqual(['stdout', 'stderr', 'stdout', 'rewound']);
     worker.send(rewound);
     expect(await channel.closed).toMatchObject({ code: 'protocol' });
+  });
+
+  test('a boot has pieces of an image, in order, before its reply', async () => {
+    const events: unknown[] = [];
+    const reply = channel.call(
+      { kind: 'init', id: 'i', version: 1, options: {} as never },
+      { onEvent: (event) => events.push(event.kind === 'image' ? [...(event.parts[0] ?? [])] : event.kind) },
+    );
+    worker.send({ kind: 'image', id: 'i', parts: [Uint8Array.of(1)] });
+    worker.send(progress);
+    worker.send({ kind: 'image', id: 'i', parts: [Uint8Array.of(2)] });
+    worker.send(ready);
+    expect(await reply).toEqual(ready);
+    expect(events).toEqual([[1], 'progress', [2]]);
+  });
+
+  test('a run may ask, and goes on with the answer', async () => {
+    const answer = { kind: 'answer', id: 'r', error: null, body: '[]', parts: [Uint8Array.of(7)] } as const;
+    const asked: string[] = [];
+    const reply = channel.call(run, {
+      onEvent(event) {
+        asked.push(event.kind);
+        if (event.kind === 'ask') channel.notify({ ...answer, parts: [...answer.parts] });
+      },
+    });
+    worker.send(ask);
+    await settle();
+    worker.send(ask);
+    await settle();
+    worker.send(result);
+    expect(await reply).toEqual(result);
+    expect(asked).toEqual(['ask', 'ask']);
+    expect(received).toEqual([run, answer, answer]);
   });
 
   test('the same id again, once the run is over', async () => {
@@ -217,7 +256,10 @@ describe('violations fail the channel, and with it every call', () => {
     ],
     ['the wrong reply', [{ ...pong, id: 'r' }]],
     ['ready in answer to a run', [{ ...ready, id: 'r' }]],
-    ['installed in answer to a run', [{ kind: 'installed', id: 'r', packages: [] }]],
+    ['a piece of an image in a run', [{ kind: 'image', id: 'r', parts: [Uint8Array.of(1)] }]],
+    ['a question of a ping', [{ ...ask, id: 'p' }]],
+    ['a question of a run that has ended', [result, ask]],
+    ['a question of no run', [{ ...ask, id: 'other' }]],
     ['output of a ping', [{ ...stdout, id: 'p' }]],
     ['rewound before the result', [rewound]],
     ['a second result', [result, result]],
@@ -307,6 +349,23 @@ describe('a port that does not send', () => {
     await expect(broken.call(run, { timeoutMs: 5 })).rejects.toMatchObject({ code: 'usage' });
     expect(broken.failure).toBeUndefined();
     expect(clock.pending).toBe(0);
+  });
+
+  test('because an answer is too large: whoever gave it is told, and the run goes on', async () => {
+    let sent = 0;
+    const broken = new Channel(
+      portThat(() => {
+        sent += 1;
+        if (sent > 1) throw new ProtocolError('too many bytes');
+      }),
+      { clock },
+    );
+    const reply = broken.call(run);
+    const answer = { kind: 'answer', id: 'r', error: null, body: 'null' } as const;
+    expect(() => broken.notify(answer)).toThrow(UsageError);
+    expect(broken.failure).toBeUndefined();
+    broken.fail(new WorkerError('crashed', 'enough'));
+    await expect(reply).rejects.toThrow('enough');
   });
 
   test('because the pipe is broken: the channel', async () => {

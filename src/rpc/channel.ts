@@ -2,8 +2,11 @@ import type { ErrorCode } from '../errors/codes.ts';
 import { UsageError, type VivariumError, WorkerError } from '../errors/errors.ts';
 import { fromWire, toVivariumError } from '../errors/wire.ts';
 import type {
+  AnswerMessage,
+  AskMessage,
   DisplayMessage,
   ErrorMessage,
+  ImageMessage,
   InitMessage,
   InterruptMessage,
   OutputMessage,
@@ -23,7 +26,13 @@ import { type Clock, systemClock, type Timer } from '../util/clock.ts';
 import type { Port } from './port.ts';
 
 export type CallMessage = InitMessage | RunMessage | PingMessage;
-export type EventMessage = ProgressMessage | OutputMessage | DisplayMessage | RewoundMessage;
+export type EventMessage =
+  | ProgressMessage
+  | ImageMessage
+  | OutputMessage
+  | DisplayMessage
+  | AskMessage
+  | RewoundMessage;
 
 /** Which message answers which. */
 export interface Replies {
@@ -35,10 +44,12 @@ export interface Replies {
 const replyKinds = { init: 'ready', run: 'result', ping: 'pong' } as const;
 
 const eventKinds: Readonly<Record<CallMessage['kind'], readonly EventMessage['kind'][]>> = {
-  init: ['progress'],
-  run: ['progress', 'stdout', 'stderr', 'display', 'rewound'],
+  init: ['progress', 'image'],
+  run: ['progress', 'stdout', 'stderr', 'display', 'ask', 'rewound'],
   ping: [],
 };
+
+const allEventKinds: ReadonlySet<string> = new Set(Object.values(eventKinds).flat());
 
 export interface CallOptions {
   /** What the worker tells in between. After a `run`'s reply too, up to its `rewound` or until `release`. */
@@ -140,7 +151,7 @@ export class Channel {
     } catch (error) {
       if (error instanceof ProtocolError) {
         this.#calls.delete(id);
-        call.settle({ error: new UsageError('usage', `can't be sent: ${error.message}`, { cause: error }) });
+        call.settle({ error: tooLarge(error) });
       } else {
         this.fail(unreachable(error));
       }
@@ -149,12 +160,16 @@ export class Channel {
     return promise as Promise<unknown> as Promise<Replies[M['kind']]>;
   }
 
-  /** Sends what has no answer. After the channel has ended it does nothing. */
-  notify(message: InterruptMessage | ShutdownMessage): void {
+  /**
+   * Sends what has no answer. After the channel has ended it does nothing. Throws `UsageError` when the message is too
+   * large to be sent.
+   */
+  notify(message: AnswerMessage | InterruptMessage | ShutdownMessage): void {
     if (this.#failure !== undefined) return;
     try {
       this.#port.send(message);
     } catch (error) {
+      if (error instanceof ProtocolError) throw tooLarge(error);
       this.fail(unreachable(error));
     }
   }
@@ -224,12 +239,13 @@ export class Channel {
       if (!call.answered) throw misplaced('rewound', call);
       this.#calls.delete(id);
     }
+    if (event.kind === 'ask' && call.answered) throw misplaced('ask', call);
     call.onEvent?.(event);
   }
 }
 
 function isEvent(message: Exclude<WorkerMessage, ErrorMessage>): message is EventMessage {
-  return eventKinds.run.some((kind) => kind === message.kind);
+  return allEventKinds.has(message.kind);
 }
 
 function misplaced(kind: WorkerMessage['kind'], call: Call): ProtocolError {
@@ -240,6 +256,10 @@ function closeError(error: Error | undefined): VivariumError {
   if (error === undefined) return new WorkerError('crashed', 'the worker is gone');
   if (error instanceof ProtocolError) return toVivariumError(error);
   return new WorkerError('crashed', `the worker is gone: ${error.message}`, { cause: error });
+}
+
+function tooLarge(cause: ProtocolError): UsageError {
+  return new UsageError('usage', `can't be sent: ${cause.message}`, { cause });
 }
 
 function unreachable(cause: unknown): VivariumError {

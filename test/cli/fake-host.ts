@@ -1,5 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import type { Host } from '../../src/cli/run.ts';
+import type { Desk } from '../../src/cli/work.ts';
 import type { Execution, Run, RunOptions, Runtime } from '../../src/runtime.ts';
 
 export function execution(changes: Partial<Execution> = {}): Execution {
@@ -10,10 +11,10 @@ export function execution(changes: Partial<Execution> = {}): Execution {
     logs: { stdout: [], stderr: [] },
     files: [],
     executionCount: 1,
-    timings: { queuedMs: 0, restoreMs: 0, runMs: 0, cpuMs: 0, persistMs: 0, totalMs: 0 },
+    timings: { queuedMs: 0, restoreMs: 0, runMs: 0, installMs: 0, cpuMs: 0, persistMs: 0, totalMs: 0 },
     memory: { heapBytes: 0, peakBytes: 0, deltaBytes: 0 },
     truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
-    worker: { id: 'w1', backend: 'fake', pyodide: '0', lost: false },
+    worker: { id: 'w1', backend: 'fake', pyodide: '0', image: 'stdlib', lost: false },
     stdout: '',
     stderr: '',
     png: undefined,
@@ -34,10 +35,30 @@ class Captured extends Writable {
   }
 }
 
+/** Streams that are read as text, and a Ctrl-C that tests press. */
+export function fakeDesk() {
+  const listeners = new Set<() => void>();
+  const stdout = new Captured();
+  const stderr = new Captured();
+  const desk: Desk = {
+    stdout,
+    stderr,
+    stderrIsTerminal: false,
+    onInterrupt(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const pressCtrlC = () => {
+    for (const listener of listeners) listener();
+  };
+  return { desk, stdout, stderr, pressCtrlC, listeners };
+}
+
 /** A host whose runtime does what `script` says. `closed` tells whether the runtime was ended. */
 export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text: string }) {
-  const listeners = new Set<() => void>();
-  const state = { closed: false, runs: 0 };
+  const { desk, ...rest } = fakeDesk();
+  const state: { closed: boolean; runs: number; packages?: readonly string[] } = { closed: false, runs: 0 };
   const unused = (): never => {
     throw new Error('the command line does not use this');
   };
@@ -65,22 +86,21 @@ export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text
     subscribe: unused,
     [Symbol.asyncDispose]: unused,
   };
-  const stdout = new Captured();
-  const stderr = new Captured();
   const host: Host = {
-    createRuntime: () => Promise.resolve(runtime),
+    ...desk,
+    createRuntime: (request) => {
+      state.packages = request.packages;
+      return Promise.resolve(runtime);
+    },
+    scriptDependencies: () => Promise.resolve(['six']),
+    packagesOf: () =>
+      Promise.resolve([
+        { module: 'cv2', package: 'opencv-python' },
+        { module: 'numpy', package: 'numpy' },
+        { module: 'helper', package: 'helper' },
+      ]),
     stdin: Readable.from(stdin === undefined ? [] : [Buffer.from(stdin.text)]),
     stdinKind: stdin?.kind ?? 'none',
-    stdout,
-    stderr,
-    stderrIsTerminal: false,
-    onInterrupt(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
   };
-  const pressCtrlC = () => {
-    for (const listener of listeners) listener();
-  };
-  return { host, state, stdout, stderr, pressCtrlC, listeners };
+  return { host, state, ...rest };
 }

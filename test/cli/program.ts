@@ -15,6 +15,8 @@ export interface Ended {
 
 export interface VivariumOptions {
   cwd?: string;
+  /** Beside that of this process. */
+  env?: Readonly<Record<string, string>>;
   /** Text for stdin. Default: no stdin. `open`: a pipe that never ends. */
   stdin?: string | { open: true };
   /** Called with all of stdout so far, each time it grows. `interrupt` is Ctrl-C: for the whole group. */
@@ -23,13 +25,14 @@ export interface VivariumOptions {
 
 /** Runs the built command line as a user does: a process of its own. */
 export function vivarium(args: readonly string[], options: VivariumOptions = {}): Promise<Ended> {
-  const { stdin, cwd } = options;
+  const { stdin, cwd, env } = options;
   const stdio: SpawnOptions['stdio'] = [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'];
   // Detached: the head of a group of its own, as a command in a terminal is.
   const child = spawn(process.execPath, [launcher, ...args], {
     stdio,
     detached: true,
     ...(cwd !== undefined && { cwd }),
+    ...(env !== undefined && { env: { ...process.env, ...env } }),
   });
   if (typeof stdin === 'string') child.stdin?.end(stdin);
   let stdout = '';

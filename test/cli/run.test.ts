@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -19,7 +19,7 @@ const request = (changes: Partial<RunRequest> = {}): RunRequest => ({
   env: [],
   out: folder,
   progress: true,
-  image: true,
+  with: [],
   ...changes,
 });
 
@@ -238,4 +238,84 @@ test('a file that lies here but was not passed in gets a hint', async () => {
   const { host, stderr } = fakeHost(() => execution({ status: 'error', error }));
   await run(request(), host);
   expect(stderr.text).toContain(`--file ${path}`);
+});
+
+describe('packages', () => {
+  const asked = async (changes: Partial<RunRequest>) => {
+    const { host, state, stderr } = fakeHost(() => execution());
+    await run(request(changes), host);
+    return { packages: state.packages, said: stderr.text };
+  };
+  const script = '# /// script\n# dependencies = ["six"]\n# ///\n';
+
+  test('of --with, of the script and of its imports add up', async () => {
+    expect(await asked({ code: '1' })).toEqual({ packages: [], said: '' });
+    expect(await asked({ with: ['numpy,pandas>=3,<4', 'lxml'] })).toEqual({
+      packages: ['numpy', 'pandas>=3,<4', 'lxml'],
+      said: '',
+    });
+    expect((await asked({ code: script })).packages).toEqual(['six']);
+    const helper = join(folder, 'helper.py');
+    writeFileSync(helper, '');
+    expect(await asked({ code: script, auto: true, with: ['NumPy<3'], file: [helper] })).toEqual({
+      packages: ['NumPy<3', 'six', 'opencv-python'],
+      said: 'vivarium: --auto: opencv-python (cv2), numpy\n',
+    });
+    expect((await asked({ auto: true, quiet: true })).said).toBe('');
+  });
+
+  test('an image or a lock says it all', async () => {
+    expect((await asked({ code: script, lock: 'l.json' })).packages).toEqual([]);
+    expect((await asked({ code: script, image: 'data' })).packages).toEqual([]);
+    expect((await asked({ code: script, image: false })).packages).toEqual(['six']);
+    for (const both of [
+      { image: 'data', with: ['six'] },
+      { image: 'data', auto: true },
+      { image: 'data', lock: 'l.json' },
+      { lock: 'l.json', with: ['six'] },
+    ])
+      await expect(asked(both)).rejects.toMatchObject({ code: 'usage' });
+  });
+
+  test('Ctrl-C while they are resolved ends it', async () => {
+    const { host, pressCtrlC, state } = fakeHost(() => execution());
+    const { promise: resolving, resolve } = Promise.withResolvers<void>();
+    host.packagesOf = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+    const ended = run(request({ auto: true }), host);
+    await resolving;
+    pressCtrlC();
+    expect(await ended).toBe(130);
+    expect(state.runs).toBe(0);
+  });
+
+  test('what would help with a missing module follows the traceback', async () => {
+    const error = { ...raised('ModuleNotFoundError', "No module named 'six'", ['T']), hint: '--with six' };
+    const { host, stderr } = fakeHost(() => execution({ status: 'error', error }));
+    expect(await run(request(), host)).toBe(1);
+    expect(stderr.text).toBe('T\nhint: --with six\n');
+  });
+});
+
+test('figures come back as files, but not with --json', async () => {
+  const figure = { data: { 'image/png': 'AQ==' }, metadata: {}, isMainResult: false };
+  let figures: unknown;
+  const script: Script = (_, options) => {
+    figures = options.figures;
+    return execution({ results: [figure] });
+  };
+  const { host, stderr } = fakeHost(script);
+  expect(await run(request({ figures: 'svg' }), host)).toBe(0);
+  expect(readFileSync(join(folder, 'figure-1.png'))).toEqual(Buffer.from([1]));
+  expect([figures, stderr.text]).toEqual([
+    'svg',
+    `vivarium: wrote ${join(folder, 'figure-1.png')} (1 bytes)\n`,
+  ]);
+  rmSync(join(folder, 'figure-1.png'));
+  const json = fakeHost(script);
+  await run(request({ json: true }), json.host);
+  expect(JSON.parse(json.stdout.text)).toMatchObject({ results: [figure], files: [] });
+  expect(readdirSync(folder)).toEqual([]);
 });

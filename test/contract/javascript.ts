@@ -4,7 +4,25 @@ import { evaluate, ok, py, type Subject } from './subject.ts';
 /** No JavaScript object may be lying about in Python: what a run dug up could call into a later one. */
 export function javascript(subject: Subject): void {
   describe('JavaScript', () => {
-    it.each(['js', 'pyodide_js', 'pyodide_js._api'])('has no module %s', async (name) => {
+    // Packages import it to look for a browser.
+    it.each(['js', 'pyodide_js'])('has a module %s, made of Python, with nothing in it', async (name) => {
+      const code = py`
+        import importlib, inspect, types
+        module = importlib.import_module(name)
+        names = [each for each in vars(module) if not each.startswith('_') and each != 'console']
+        wanted = ['globalThis', 'eval', 'fetch', 'Object', 'process', 'Deno', 'self', '_api', 'globals']
+        found = [each for each in wanted if hasattr(module, each)]
+        [type(module) is types.ModuleType, inspect.getsourcefile(module) is not None, names, found]
+      `;
+      expect(await evaluate(subject.run(code, { globals: { name } }))).toStrictEqual([true, true, [], []]);
+      const use = await subject.run('import importlib\nimportlib.import_module(name).fetch("/")', {
+        globals: { name },
+      });
+      expect(use).toMatchObject({ status: 'error', error: { name: 'AttributeError' } });
+      expect(use.error?.message).toContain('there is no JavaScript here');
+    });
+
+    it.each(['js.fetch', 'pyodide_js._api'])('has no module %s', async (name) => {
       const execution = await subject.run('import importlib\nimportlib.import_module(name)', {
         globals: { name },
       });
@@ -14,6 +32,7 @@ export function javascript(subject: Subject): void {
     it('is held by no module', async () => {
       const code = py`
         import gc, sys
+        import js, pyodide_js
         from pyodide.ffi import JsProxy
         found = [name for name, module in sys.modules.items() if isinstance(module, JsProxy)]
         for name, module in list(sys.modules.items()):

@@ -69,7 +69,10 @@ const conversions: [code: string, value: Value][] = [
   ['memoryview(b"abc")[1:]', Uint8Array.of(98, 99)],
   ['memoryview(b"abcd")[::2]', Uint8Array.of(97, 99)],
   ['memoryview(b"\\x01\\x00\\x02\\x00").cast("H")', Uint16Array.of(1, 2)],
-  ['memoryview(bytes(range(6))).cast("B", [2, 3])', { data: Uint8Array.of(0, 1, 2, 3, 4, 5), shape: [2, 3] }],
+  [
+    'memoryview(bytes(range(6))).cast("B", [2, 3])',
+    { data: Uint8Array.of(0, 1, 2, 3, 4, 5), shape: [2, 3], dtype: 'uint8' },
+  ],
 ];
 
 export function values(subject: Subject): void {

@@ -1,8 +1,11 @@
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, Worker } from '../../src/engines/engine.ts';
+import type { ImageSource } from '../../src/packages/image-source.ts';
+import { makeWheel } from '../packages/make-wheel.ts';
 import { end, engines, finish, isAlive, run, startOptions } from './subject.ts';
 
 describe.each(engines)('the engine %s', (kind, createEngine) => {
@@ -20,7 +23,7 @@ describe.each(engines)('the engine %s', (kind, createEngine) => {
           startOptions({
             id,
             onProgress: ({ message }) => {
-              if (message === 'building the image') built.push(id);
+              if (message === 'building the image stdlib') built.push(id);
             },
           }),
         ),
@@ -170,6 +173,135 @@ describe.each(engines)('the engine %s', (kind, createEngine) => {
     expect(warnings).toStrictEqual([expect.stringContaining("can't be kept")]);
     expect(await finish(plain, 'import sys\nsys.version_info[:2]')).toMatchObject({ text: '(3, 14)' });
     await end(plain);
+  });
+
+  // ---- packages ------------------------------------------------------------------------------------------------
+
+  /** An image with a package of its own; `loads` counts how often its wheels were wanted. */
+  async function packageImage(): Promise<ImageSource & { loads(): number }> {
+    const folder = await mkdtemp(join(dir, 'wheels-'));
+    const { fileName, bytes } = makeWheel('frozen', '1.5', {
+      'frozen/data.bin': new Uint8Array(3_000_000).fill(7),
+    });
+    await writeFile(join(folder, fileName), bytes);
+    let loads = 0;
+    return {
+      lockHash: `lock-${kind}`,
+      name: 'frozen',
+      async load() {
+        loads += 1;
+        const url = pathToFileURL(join(folder, fileName)).href;
+        const warm = [{ filename: 'warm.py', code: 'open("/tmp/warm", "w").write("warm")' }];
+        return { wheels: [{ fileName, url }], imports: ['frozen'], warm };
+      },
+      loads: () => loads,
+    };
+  }
+
+  const look = [
+    'import sys, os',
+    'was = "frozen" in sys.modules',
+    'import frozen',
+    'size = os.path.getsize(os.path.dirname(frozen.__file__) + "/data.bin")',
+    '(was, frozen.version, size, open("/tmp/warm").read())',
+  ].join('\n');
+
+  it('freezes packages into an image of their own, and restores it without their wheels', async () => {
+    const folder = await mkdtemp(join(dir, 'packages-'));
+    const image = await packageImage();
+    const expected = "(True, '1.5', 3000000, 'warm')";
+    const other = createEngine({ image: true, cacheDir: folder });
+    for (let turn = 0; turn < 2; turn += 1) {
+      const frozen = await other.start(startOptions({ image }));
+      expect(await finish(frozen, look)).toMatchObject({ text: expected });
+      expect(await finish(frozen, `${look}\nfrozen.version = 2\nos.remove(frozen.__file__)`)).toMatchObject({
+        status: 'ok',
+      });
+      expect(await finish(frozen, look)).toMatchObject({ text: expected });
+      await end(frozen);
+    }
+    expect(image.loads()).toBe(1);
+    const [name = ''] = await readdir(join(folder, 'images'));
+    expect(name).toMatch(/^packages-/);
+
+    // The same file, given by its path: used as it is, or refused.
+    const path = join(folder, 'given.image');
+    await copyFile(join(folder, 'images', name), path);
+    const given = { ...image, path };
+    const none = createEngine({ image: true, cacheDir: join(dir, 'nowhere') });
+    const restored = await none.start(startOptions({ image: given }));
+    expect(await finish(restored, look)).toMatchObject({ text: expected });
+    await end(restored);
+    await expect(none.start(startOptions({ image: { ...given, lockHash: 'other' } }))).rejects.toMatchObject({
+      code: 'install',
+      message: expect.stringContaining('image is for another lockHash'),
+    });
+    await truncate(path, 1_000_000);
+    const fresh = createEngine({ image: true, cacheDir: join(dir, 'nowhere') });
+    await expect(fresh.start(startOptions({ image: given }))).rejects.toMatchObject({
+      code: 'install',
+      message: expect.stringContaining('cut short'),
+    });
+    expect((await stat(path)).size).toBe(1_000_000);
+    expect(image.loads()).toBe(1);
+  });
+
+  it('has packages without an image, too', async () => {
+    const image = await packageImage();
+    const plain = await createEngine({ image: false }).start(startOptions({ image }));
+    expect(await finish(plain, look)).toMatchObject({ text: "(True, '1.5', 3000000, 'warm')" });
+    await end(plain);
+  });
+
+  it('tells which package can’t be imported, and keeps no image', async () => {
+    const folder = await mkdtemp(join(dir, 'broken-'));
+    const image = await packageImage();
+    const broken: ImageSource = {
+      ...image,
+      load: async (options) => ({ ...(await image.load(options)), imports: ['missing'] }),
+    };
+    const other = createEngine({ image: true, cacheDir: folder });
+    await expect(other.start(startOptions({ image: broken }))).rejects.toMatchObject({
+      code: 'install',
+      message: expect.stringContaining('missing'),
+      details: { reason: 'import_failed' },
+    });
+    expect(await readdir(join(folder, 'images'))).toStrictEqual([]);
+  });
+
+  const install = 'import micropip\nawait micropip.install("late")\n';
+
+  it('lets a run ask for packages, at no cost of its time, and forgets them', async () => {
+    const { bytes } = makeWheel('late', '2.0', { 'late/data.bin': new Uint8Array(5_000_000).fill(3) });
+    const asked: unknown[] = [];
+    let waited = 0;
+    const started = performance.now();
+    const { result, rewound } = run(worker, `${install}import late\nprint(late.version)\nlate.version`, {
+      async onAsk(question) {
+        asked.push(question);
+        const from = performance.now();
+        // The worker answers while its kernel waits.
+        for (let ping = 0; ping < 20; ping += 1) await worker.ping(5000);
+        waited = performance.now() - from;
+        return { body: '[{"name":"late","version":"2.0"}]', parts: [new Uint8Array(bytes)] };
+      },
+    });
+    const { runMs, ...outcome } = await result;
+    expect(outcome).toMatchObject({ status: 'ok', text: "'2.0'", stopped: null });
+    expect(runMs).toBeLessThanOrEqual(performance.now() - started - waited);
+    expect(asked).toStrictEqual([{ kind: 'install', requirements: ['late'] }]);
+    expect((await rewound).dirty).toBe(null);
+    expect(await finish(worker, 'import importlib.util\nimportlib.util.find_spec("late")')).toMatchObject({
+      text: null,
+    });
+  });
+
+  it('refuses what a run asks for when nobody is there to give it', async () => {
+    expect(await finish(worker, install)).toMatchObject({
+      status: 'error',
+      error: { name: 'InstallError', value: expect.stringContaining('Nothing can be installed here') },
+    });
+    expect(await finish(worker, '1 + 1')).toMatchObject({ text: '2' });
   });
 
   // ---- the end ---------------------------------------------------------------------------------------------------

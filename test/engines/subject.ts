@@ -27,7 +27,11 @@ export interface Running {
 
 let runs = 0;
 
-export function run(worker: Worker, code: string, options: Parameters<typeof runOf>[1] = {}): Running {
+export function run(
+  worker: Worker,
+  code: string,
+  { onAsk, ...options }: NonNullable<Parameters<typeof runOf>[1]> & Pick<RunSink, 'onAsk'> = {},
+): Running {
   const { promise: rewound, resolve } = Promise.withResolvers<RewoundMessage>();
   const decoder = new TextDecoder();
   let stdout = '';
@@ -41,6 +45,7 @@ export function run(worker: Worker, code: string, options: Parameters<typeof run
     },
     onDisplay() {},
     onRewound: resolve,
+    ...(onAsk && { onAsk }),
   };
   runs += 1;
   const { kind: _, ...message }: RunMessage = runOf(code, { id: `run-${runs}`, ...options });

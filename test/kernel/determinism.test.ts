@@ -1,10 +1,14 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { ImageBytes } from '../../src/image/format.ts';
 import { type Inside, loadInside } from './inside.ts';
 import type { KernelReport, KernelScript } from './kernel.inside.ts';
 import { outputOf, resultOf, runOf } from './run-message.ts';
 
+const mebibyte = 2 ** 20;
+
 let inside: Inside;
-let image: Uint8Array;
+let image: ImageBytes;
 beforeAll(async () => {
   inside = await loadInside('kernel');
   const built = await boot({ freeze: true, runs: [] });
@@ -12,6 +16,11 @@ beforeAll(async () => {
   image = built.image;
 });
 afterAll(() => inside[Symbol.asyncDispose]());
+
+function digestOf(image: ImageBytes | undefined): string[] {
+  if (image === undefined) throw new Error('no image');
+  return [image.first, image.files].map((bytes) => createHash('sha256').update(bytes).digest('hex'));
+}
 
 function boot(script: KernelScript): Promise<KernelReport> {
   return inside.run<KernelReport>(script);
@@ -39,6 +48,13 @@ it('two kernels restored from one image are alike to the byte, and as the image 
   expect(first.booted.restIsZero).toBe(true);
 });
 
+// `Baseline` relies on it: a rewind goes back to the image's pages, not to a copy of the heap.
+it('a restored heap is exactly what the pages of its image say', async () => {
+  const { unlike, booted } = await boot({ image, runs: [] });
+  expect(unlike).toStrictEqual([]);
+  expect(booted.heap).toMatch(/^[0-9a-f]{64}$/);
+});
+
 it('runs and rewinds leave no byte changed', async () => {
   const codes = Array.from({ length: 50 }, (_, index) => habits[index % habits.length] ?? '');
   const { booted, runs } = await boot({ image, runs: codes.map((code) => runOf(code)) });
@@ -48,6 +64,44 @@ it('runs and rewinds leave no byte changed', async () => {
     expect(messages.at(-1)).toMatchObject({ kind: 'rewound', dirty: null });
     expect(after, codes[index]).toStrictEqual(booted);
   }
+});
+
+it('nothing lies about in the working folder of an image', async () => {
+  const { runs } = await boot({ image, runs: [runOf('import os\n[os.listdir(), os.listdir("/tmp")]')] });
+  expect(resultOf(runs[0]?.messages ?? []).text).toBe('[[], []]');
+});
+
+it('two builds with the same random numbers and times give the same image', async () => {
+  const build = (): Promise<KernelReport> => boot({ freeze: true, runs: [], sameEntropy: true });
+  const [first, second] = await Promise.all([build(), build()]);
+  expect(second.booted).toStrictEqual(first.booted);
+  expect(digestOf(second.image)).toStrictEqual(digestOf(first.image));
+});
+
+it('what was freed before an image is taken is not in it', async () => {
+  const code = [
+    'import os',
+    'blocks = [os.urandom(n) for n in (100, 5000, 70_000, 1 << 20) for _ in range(40)]',
+    'large = os.urandom(50 << 20)',
+    'text = [str(n) for n in range(200_000)]',
+  ].join('\n');
+  const warm = [{ filename: 'much.py', code }];
+  const built = await boot({
+    freeze: true,
+    runs: [],
+    packages: { wheels: [], files: new Map(), imports: [], warm },
+  });
+  const bytes = (one: ImageBytes | undefined): number => one?.first.length ?? Number.NaN;
+  // The memory itself can't shrink, and stays with the image as zeros.
+  expect(built.booted.top).toBeGreaterThan(100 * mebibyte);
+  expect(bytes(built.image)).toBeLessThan(bytes(image) + 2 * mebibyte);
+  const { booted, unlike, runs } = await boot({
+    ...(built.image && { image: built.image }),
+    runs: [runOf('6 * 7')],
+  });
+  expect(unlike).toStrictEqual([]);
+  expect(resultOf(runs[0]?.messages ?? []).text).toBe('42');
+  expect(runs[0]?.after).toStrictEqual(booted);
 });
 
 it('equal runs of two kernels with a seed are equal in value, and without one they are not', async () => {

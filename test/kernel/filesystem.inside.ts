@@ -330,6 +330,37 @@ function checkQuota(): Record<string, unknown> {
   files.rewind();
   found.fresh = fill('/tmp/full', 1000);
   files.rewind();
+
+  // A file of the image that is written to is a copy, however little is written.
+  const writeOne = (): number | undefined =>
+    errno(() => void fs.write(fs.open('/data/a/deep/two', 'r+'), text('x'), 0, 1));
+  files.setQuota({ maxBytes: 299, maxNodes: 5 });
+  found.copyTooLarge = writeOne();
+  files.setQuota({ maxBytes: 300, maxNodes: 5 });
+  found.copy = writeOne();
+  found.copyAgain = writeOne();
+  found.besideCopy = fill('/tmp/more', 1);
+  fs.truncate('/data/a/deep/two', 100);
+  found.besideCut = [fill('/tmp/more', 200), fill('/tmp/more', 201)];
+  files.rewind();
+  files.setQuota({ maxBytes: 100, maxNodes: 5 });
+  // Cutting off what was shared gives no room.
+  fs.truncate('/data/a/deep/two', 0);
+  found.besideNothing = [fill('/tmp/more', 100), fill('/tmp/more', 101)];
+  files.rewind();
+
+  files.setQuota({ maxBytes: 100, maxNodes: 2 });
+  files.exempt(() => {
+    for (const n of [1, 2, 3]) fs.writeFile(`/tmp/given-${n}`, new Uint8Array(1000));
+  });
+  found.besideGiven = [fill('/tmp/full', 100), fill('/tmp/more', 1), fill('/tmp/third', 0)];
+  fs.unlink('/tmp/full');
+  fs.unlink('/tmp/given-1');
+  // As much as is held altogether.
+  found.insteadOfGiven = [fill('/tmp/full', 1100), errno(() => fs.truncate('/tmp/full', 1101))];
+  files.rewind();
+  found.afterGiven = [fill('/tmp/full', 100), fill('/tmp/more', 1)];
+  files.rewind();
   return found;
 }
 

@@ -32,5 +32,14 @@ it('files take no more bytes and nodes than they may, and give them back', () =>
     freedNode: undefined,
     linkNode: noSpace,
     fresh: undefined,
+    copyTooLarge: noSpace,
+    copy: undefined,
+    copyAgain: undefined,
+    besideCopy: noSpace,
+    besideCut: [undefined, noSpace],
+    besideNothing: [undefined, noSpace],
+    besideGiven: [undefined, noSpace, noSpace],
+    insteadOfGiven: [undefined, noSpace],
+    afterGiven: [undefined, noSpace],
   });
 });

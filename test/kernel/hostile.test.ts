@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ImageBytes } from '../../src/image/format.ts';
 import type { ResultMessage, RunMessage } from '../../src/protocol/messages.ts';
 import { type Inside, loadInside } from './inside.ts';
 import type { KernelReport, KernelScript } from './kernel.inside.ts';
@@ -7,7 +8,7 @@ import { outputOf, resultOf, runOf } from './run-message.ts';
 const mebibyte = 2 ** 20;
 
 let inside: Inside;
-let image: Uint8Array;
+let image: ImageBytes;
 beforeAll(async () => {
   inside = await loadInside('kernel');
   const built = await inside.run<KernelReport>({ freeze: true, runs: [] });

@@ -1,25 +1,30 @@
 /** Boots a kernel, gives it runs one after another, and tells what it posted and what its memory was in between. */
 import { createHash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { decodeImage, type Fingerprint } from '../../src/image/format.ts';
-import type { PackageFiles } from '../../src/kernel/boot.ts';
+import { type DecodedImage, decodeImage, type ImageBytes } from '../../src/image/format.ts';
+import { type Fingerprint, pageBytes } from '../../src/image/header.ts';
+import { type InstalledPackages, noPackages } from '../../src/kernel/boot.ts';
 import { disguiseRealm } from '../../src/kernel/environment.ts';
 import { Kernel } from '../../src/kernel/kernel.ts';
 import { heapTop } from '../../src/kernel/memory.ts';
 import type { PyodideGlue, PyodideModule } from '../../src/kernel/pyodide-internals.ts';
-import type { RunMessage, WorkerMessage } from '../../src/protocol/messages.ts';
+import type { AnswerMessage, RunMessage, WorkerMessage } from '../../src/protocol/messages.ts';
 import { signalWords } from '../../src/protocol/signals.ts';
 import type { Surroundings } from './inside.ts';
 
 export const fingerprint: Fingerprint = { pyodide: '1', buildId: '2', kernelHash: '3', lockHash: '' };
 
 export interface KernelScript {
-  image?: Uint8Array;
+  image?: ImageBytes;
   /** Freeze an image after the boot. */
   freeze?: boolean;
   maxHeapBytes?: number;
-  packages?: PackageFiles;
+  packages?: InstalledPackages;
   runs: RunMessage[];
+  /** What the host says, in this order, when a run asks. */
+  answers?: AnswerMessage[];
+  /** The same random numbers and times in every thread: what else could make two builds differ? */
+  sameEntropy?: boolean;
 }
 
 export interface MemoryState {
@@ -33,9 +38,17 @@ export interface MemoryState {
 }
 
 export interface KernelReport {
-  image: Uint8Array | undefined;
+  image: ImageBytes | undefined;
   booted: MemoryState;
+  /** Bytes of the heap that aren't what the image's pages say, by address: how long. */
+  unlike: [start: number, bytes: number][];
   runs: { messages: WorkerMessage[]; thrown: string | undefined; after: MemoryState }[];
+}
+
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }
 
 const data = workerData as Surroundings & KernelScript;
@@ -47,12 +60,34 @@ function state(): MemoryState {
   const top = heapTop(module);
   return {
     heap: createHash('sha256').update(heap.subarray(0, top)).digest('hex'),
-    restIsZero: heap.subarray(top).every((byte) => byte === 0),
+    restIsZero: module.HEAPU32.subarray(top / 4).every((word) => word === 0),
     top,
     stack: module.stackSave(),
     table: module.wasmTable.length,
     libraries: Object.keys(module.LDSO.loadedLibsByHandle).length,
   };
+}
+
+/** Where the heap is not what the image says it is, pages that it leaves out being zero. */
+function unlikeImage({ header, pages }: DecodedImage): KernelReport['unlike'] {
+  if (module === undefined) throw new Error('no module');
+  const heap = module.HEAPU8;
+  const said = new Uint8Array(header.heapBytes);
+  let offset = 0;
+  for (const [first, count] of header.pages) {
+    const bytes = count * pageBytes;
+    said.set(pages.subarray(offset, offset + bytes), first * pageBytes);
+    offset += bytes;
+  }
+  const found: KernelReport['unlike'] = [];
+  if (heap.length !== said.length) found.push([said.length, heap.length - said.length]);
+  for (let at = 0; at < said.length; at += 1) {
+    if (heap[at] === said[at]) continue;
+    const start = at;
+    while (at < said.length && heap[at] !== said[at]) at += 1;
+    found.push([start, at - start]);
+  }
+  return found;
 }
 
 const imported = (await import(data.glueUrl)) as PyodideGlue;
@@ -63,27 +98,57 @@ const glue: PyodideGlue = {
   },
 };
 const port = parentPort;
+if (data.sameEntropy === true) {
+  let state = 1;
+  let ticks = 0;
+  crypto.getRandomValues = (array) => {
+    if (array === null) return array;
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    for (let at = 0; at < bytes.length; at += 1) {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      bytes[at] = state >>> 16;
+    }
+    return array;
+  };
+  Date.now = () => Date.UTC(2026, 0, 1);
+  performance.now = () => {
+    ticks += 0.001;
+    return ticks;
+  };
+}
 disguiseRealm();
 
 let messages: WorkerMessage[] = [];
+const restored = data.image === undefined ? null : decodeImage(data.image, fingerprint);
+const answers = [...(data.answers ?? [])];
 const kernel = await Kernel.boot(
   {
     glue,
     wasm: data.wasm,
     stdlib: data.stdlib,
-    image: data.image === undefined ? null : decodeImage(data.image, fingerprint),
-    packages: data.packages ?? { files: new Map(), imports: [] },
+    image: restored,
+    packages: data.packages ?? noPackages,
   },
   {
     signals: new Int32Array(new SharedArrayBuffer(signalWords.length * 4)),
     maxHeapBytes: data.maxHeapBytes ?? 256 * 2 ** 20,
     env: {},
     post: (message) => messages.push(message),
+    receive() {
+      const answer = answers.shift();
+      if (answer === undefined) throw new Error('nobody answers');
+      return answer;
+    },
     progress: () => {},
   },
 );
 const booted = state();
-const image = data.freeze === true ? await kernel.freeze(fingerprint) : undefined;
+const unlike = restored === null ? [] : unlikeImage(restored);
+const [first, contents] = data.freeze === true ? await kernel.freeze(fingerprint) : [];
+const image =
+  first === undefined || contents === undefined
+    ? undefined
+    : { first: shared(first), files: shared(contents) };
 const runs: KernelReport['runs'] = [];
 for (const run of data.runs) {
   messages = [];
@@ -96,4 +161,4 @@ for (const run of data.runs) {
   runs.push({ messages, thrown, after: state() });
   if (thrown !== undefined) break;
 }
-port?.postMessage({ image, booted, runs } satisfies KernelReport);
+port?.postMessage({ image, booted, unlike, runs } satisfies KernelReport);

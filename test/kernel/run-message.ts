@@ -18,6 +18,7 @@ export function runOf(code: string, { limits, ...rest }: Options = {}): RunMessa
     files: [],
     after: 'rewind',
     seed: null,
+    figures: 'png',
     limits: {
       timeoutMs: 20_000,
       cpuMs: 0,

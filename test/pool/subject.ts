@@ -3,6 +3,7 @@ import {
   createFakeRuntime,
   FakeClock,
   type FakeRuntime,
+  type FakeRuntimeOptions,
   type FakeScript,
   type RuntimeOptions,
 } from '../../src/testing.ts';
@@ -33,7 +34,10 @@ export const usual: FakeScript = {
 };
 
 /** A runtime over the fake engine and a clock of its own; it isn't started. */
-export function subject(options: RuntimeOptions = {}, script: FakeScript = {}): Subject {
+export function subject(
+  options: RuntimeOptions = {},
+  script: Omit<FakeRuntimeOptions, 'clock' | 'options'> = {},
+): Subject {
   const clock = new FakeClock();
   const runtime = createFakeRuntime({ ...usual, ...script, clock, options });
   const events: RuntimeEvent[] = [];

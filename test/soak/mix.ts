@@ -2,7 +2,7 @@ import { residentBytes } from '../../bench/memory.ts';
 import type { Execution, RunOptions, Runtime, WorkerStats } from '../../src/runtime.ts';
 
 /** One kind of run in the mix. `right` tells whether it ended as it must. */
-interface Kind {
+export interface Kind {
   name: string;
   code: string;
   options?: RunOptions;
@@ -11,8 +11,20 @@ interface Kind {
   right(execution: Execution): boolean;
 }
 
-const isOk = (execution: Execution): boolean => execution.status === 'ok';
-const isValue =
+/** What a soak runs, over and over. */
+export interface Mix {
+  kinds: readonly Kind[];
+  /** Goes before the code of each: raises when something of an earlier run is left. */
+  check(kind: Kind): string;
+  /** Runs after each of them. */
+  probe: string;
+  isClean(execution: Execution): boolean;
+  /** Grows a worker's heap to `memoryBytes`. */
+  largest: Kind;
+}
+
+export const isOk = (execution: Execution): boolean => execution.status === 'ok';
+export const isValue =
   (value: unknown) =>
   (execution: Execution): boolean =>
     execution.status === 'ok' && JSON.stringify(execution.value) === JSON.stringify(value);
@@ -48,7 +60,7 @@ const memoryError: Kind = {
   right: (e) => e.status === 'oom',
 };
 
-const poison = (name: string, code: string): Kind => ({ name, code, right: isOk });
+export const poison = (name: string, code: string): Kind => ({ name, code, right: isOk });
 
 const kinds: readonly Kind[] = [
   {
@@ -159,6 +171,8 @@ function isClean(execution: Execution): boolean {
   );
 }
 
+export const stdlibMix: Mix = { kinds, check, probe, isClean, largest: memoryError };
+
 export interface SoakSample {
   runs: number;
   /** All workers together, idle. */
@@ -184,7 +198,12 @@ function explain(name: string, execution: Execution): string {
 }
 
 /** Runs the mix until `count` runs are done: every second one a probe. Memory is sampled while nothing runs. */
-export async function soak(runtime: Runtime, count: number, sampleEvery: number): Promise<SoakReport> {
+export async function soak(
+  runtime: Runtime,
+  count: number,
+  sampleEvery: number,
+  { kinds, check, probe, isClean, largest }: Mix = stdlibMix,
+): Promise<SoakReport> {
   const report: SoakReport = {
     runs: 0,
     seconds: 0,
@@ -226,7 +245,7 @@ export async function soak(runtime: Runtime, count: number, sampleEvery: number)
   };
 
   // A heap never shrinks. Each worker reaches its largest first: what grows after that is a leak.
-  const { name, code, options = {}, right } = memoryError;
+  const { name, code, options = {}, right } = largest;
   const isSmall = ({ heapBytes }: WorkerStats): boolean => heapBytes < 0.9 * (options.memoryBytes ?? 0);
   while (runtime.stats().workers.some(isSmall)) {
     await Promise.all([1, 2].map(() => one(name, code, options, right)));

@@ -5,6 +5,11 @@ declare namespace Deno {
   };
   const stdout: { writeSync(bytes: Uint8Array): number };
   const permissions: { revokeSync(permission: { name: string }): unknown };
+  interface FsFile extends Disposable {
+    statSync(): { size: number };
+    readSync(into: Uint8Array): number | null;
+  }
+  function openSync(path: URL): FsFile;
   function readFileSync(path: URL): Uint8Array<ArrayBuffer>;
   function memoryUsage(): { rss: number };
   function exit(code: number): never;

@@ -2,21 +2,39 @@
  * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
  * none, and loses every permission before guest code runs.
  */
-import { type DecodedImage, decodeImage, unreadable, verifyImage } from '../../image/format.ts';
+import {
+  type DecodedImage,
+  decodeImage,
+  decodePrelude,
+  preludeBytes,
+  unreadable,
+  verifyImage,
+} from '../../image/format.ts';
+import { noPackages } from '../../kernel/boot.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
+import { unpackWheels } from '../../kernel/wheels.ts';
 import type { HostMessage, InitMessage, WorkerMessage } from '../../protocol/messages.ts';
+import { MailReader } from '../../rpc/mailbox.ts';
 
 const post: (message: WorkerMessage, transfer: Transferable[]) => void =
   globalThis.postMessage.bind(globalThis);
-const readFileSync = Deno.readFileSync;
+const { readFileSync, openSync } = Deno;
 const { revokeSync } = Deno.permissions;
 const gc = (globalThis as { gc?: () => void }).gc;
 
-function start(signals: Int32Array): void {
+/** What the supervisor shares with the kernel's thread. */
+export interface SharedMemory {
+  signals: Int32Array;
+  mailbox: SharedArrayBuffer;
+}
+
+function start({ signals, mailbox }: SharedMemory): void {
+  const mail = new MailReader(mailbox);
   const serve = serveKernel({
     signals,
+    receive: () => mail.next(),
     post(message) {
       post(
         message,
@@ -24,7 +42,7 @@ function start(signals: Int32Array): void {
       );
     },
     async loadAssets(init: InitMessage, progress) {
-      const { assets, fingerprint } = init.options;
+      const { assets, packages: wanted, fingerprint } = init.options;
       if (assets === null) throw new Error('a Deno worker needs the places of its assets');
       let done = 0;
       const read = (url: string): Uint8Array<ArrayBuffer> => {
@@ -34,14 +52,16 @@ function start(signals: Int32Array): void {
         return bytes;
       };
       const loadImage = async (url: string): Promise<DecodedImage> => {
-        let bytes: Uint8Array<ArrayBuffer>;
+        let image: { first: Uint8Array; files: Uint8Array };
         try {
-          bytes = read(url);
+          image = readImage(new URL(url));
         } catch (error) {
           return unreadable(error);
         }
-        const decoded = decodeImage(bytes, fingerprint);
-        await verifyImage(bytes);
+        done += image.first.length + image.files.length;
+        progress('assets', done, 0, 'reading the image');
+        const decoded = decodeImage(image, fingerprint);
+        await verifyImage(image);
         return decoded;
       };
       // The longest first: compiling goes on in other threads while this one reads.
@@ -51,8 +71,16 @@ function start(signals: Int32Array): void {
         import(assets.glueUrl) as Promise<PyodideGlue>,
       ]);
       const stdlib = read(assets.stdlibUrl);
+      const packages =
+        image === null
+          ? unpackWheels(
+              wanted,
+              wanted.wheels.map(({ url }) => read(url)),
+              progress,
+            )
+          : noPackages;
       disguiseRealm();
-      return { glue, wasm, stdlib, image, packages: { files: new Map(), imports: [] } };
+      return { glue, wasm, stdlib, image, packages };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });
@@ -64,5 +92,25 @@ function start(signals: Int32Array): void {
   globalThis.onmessage = (event: MessageEvent<HostMessage>) => serve(event.data);
 }
 
+/** In two pieces: the files stay in memory as long as the kernel, the rest is let go of when it's not needed. */
+function readImage(url: URL): { first: Uint8Array; files: Uint8Array } {
+  using file = openSync(url);
+  const fileBytes = file.statSync().size;
+  const fill = (bytes: Uint8Array): Uint8Array => {
+    for (let at = 0; at < bytes.length; ) {
+      const read = file.readSync(bytes.subarray(at));
+      if (read === null) throw new Error('it ends early');
+      at += read;
+    }
+    return bytes;
+  };
+  const prelude = fill(new Uint8Array(Math.min(preludeBytes, fileBytes)));
+  const { filesOffset } = decodePrelude(prelude, fileBytes);
+  const first = new Uint8Array(filesOffset);
+  first.set(prelude);
+  fill(first.subarray(prelude.length));
+  return { first, files: fill(new Uint8Array(fileBytes - filesOffset)) };
+}
+
 // The first message is the supervisor's own: the shared words.
-globalThis.onmessage = (event: MessageEvent<unknown>) => start(event.data as Int32Array);
+globalThis.onmessage = (event: MessageEvent<unknown>) => start(event.data as SharedMemory);

@@ -3,13 +3,14 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { stdlibImage } from '../../packages/image-source.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
-import { type StartInMode, startWithImage } from '../start-with-image.ts';
+import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
 import { findDeno } from './binary.ts';
 
 /** For the kernel's own JavaScript objects: files, buffers, messages. WebAssembly memory is not in it. */
@@ -24,22 +25,32 @@ export function createDenoEngine(options: EngineOptions): Engine {
   assets.catch(() => {});
 
   const start = async (startOptions: StartOptions): Promise<ChannelWorker> => {
-    const { glueUrl, wasmUrl, stdlibUrl, fingerprint } = await assets;
+    const { glueUrl, wasmUrl, stdlibUrl, fingerprint: installed } = await assets;
+    const { image = stdlibImage } = startOptions;
     const deno = findDeno();
-    const inMode: StartInMode = async (mode, imagePath, bootOptions) => {
+    const inMode: StartInMode = async ({ mode, imagePath, packages, fingerprint, onImage }, bootOptions) => {
       const imageUrl = imagePath === null ? null : pathToFileURL(imagePath).href;
       const readable = [glueUrl, wasmUrl, stdlibUrl, workerUrl('deno-kernel.js').href];
       if (imageUrl !== null) readable.push(imageUrl);
+      for (const { url } of packages.wheels) readable.push(url);
       const place = launch(deno, readable.map(toPath), bootOptions.init.maxHeapBytes);
-      const { worker, ready } = await ChannelWorker.start(
+      return ChannelWorker.start(
         place,
-        { ...bootOptions.init, mode, assets: { glueUrl, wasmUrl, stdlibUrl, imageUrl }, fingerprint },
+        {
+          ...bootOptions.init,
+          mode,
+          assets: { glueUrl, wasmUrl, stdlibUrl, imageUrl },
+          packages,
+          fingerprint,
+        },
         bootOptions,
+        onImage,
       );
-      return { worker, parts: ready.parts ?? [] };
     };
-    if (options.image) return startWithImage(cache, fingerprint, inMode, startOptions);
-    return (await inMode('plain', null, startOptions)).worker;
+    const fingerprint = { ...installed, lockHash: image.lockHash };
+    return options.image
+      ? startWithImage(cache, image, fingerprint, inMode, startOptions)
+      : startPlainly(image, fingerprint, inMode, startOptions);
   };
 
   return { kind: 'deno', start, async [Symbol.asyncDispose]() {} };

@@ -8,7 +8,9 @@ import { encodeFrame, FrameDecoder } from '../../protocol/frames.ts';
 import type { HostMessage, WorkerMessage } from '../../protocol/messages.ts';
 import { parseHostMessage } from '../../protocol/parse.ts';
 import { signalWords, stopCode } from '../../protocol/signals.ts';
+import { createMailbox, sendMail } from '../../rpc/mailbox.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
+import type { SharedMemory } from './entry.ts';
 
 const { exit, memoryUsage } = Deno;
 const stdout = Deno.stdout;
@@ -19,7 +21,8 @@ const decoder = new FrameDecoder();
 let running: string | null = null;
 
 const kernel = new Worker(new URL('./deno-kernel.js', import.meta.url), { type: 'module', name: 'kernel' });
-kernel.postMessage(signals);
+const mailbox = createMailbox();
+kernel.postMessage({ signals, mailbox } satisfies SharedMemory);
 kernel.onmessage = (event: MessageEvent<WorkerMessage>) => {
   // Passed on as it is: guest code may have made it, and the host is the one to judge.
   const message = event.data;
@@ -57,6 +60,10 @@ function receive(message: HostMessage): void {
         message,
         (message.parts ?? []).map((part) => part.buffer as ArrayBuffer),
       );
+      return;
+    case 'answer':
+      // The kernel's thread is blocked in Python until it has it all.
+      if (message.id === running) void sendMail(mailbox, message, () => running !== message.id);
       return;
     case 'interrupt':
       if (message.id !== running) return;

@@ -1,4 +1,5 @@
 import { WorkerError } from '../../errors/errors.ts';
+import { stdlibImage } from '../../packages/image-source.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Engine, StartOptions, Worker } from '../engine.ts';
 import type { FakeScript } from './fake-script.ts';
@@ -32,13 +33,15 @@ export class FakeEngine implements Engine {
 
   async start(options: StartOptions): Promise<Worker> {
     this.starts.push(options);
-    const boot = this.#script.boot?.({ id: options.id, attempt: this.starts.length }) ?? {};
+    const { id, image = stdlibImage } = options;
+    const boot = this.#script.boot?.({ id, attempt: this.starts.length, image: image.name }) ?? {};
     options.onProgress?.({ stage: 'ready', done: 0, total: 1, message: 'Booting a fake worker.' });
     const delayMs = boot.delayMs ?? 0;
     if (delayMs > 0) await this.#wait(delayMs, options);
     if (options.signal?.aborted) throw new WorkerError('boot_failed', 'The boot was aborted.');
     if (boot.error) throw boot.error;
-    const worker = new FakeWorker(options.id, delayMs, this.workers.length + 1, this.#script, this.#clock);
+    const place = { id, image, bootMs: delayMs, pid: this.workers.length + 1 };
+    const worker = new FakeWorker(place, this.#script, this.#clock);
     this.workers.push(worker);
     return worker;
   }

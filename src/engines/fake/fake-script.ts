@@ -1,4 +1,4 @@
-import type { RunMessage } from '../../protocol/messages.ts';
+import type { Question, RunMessage } from '../../protocol/messages.ts';
 import type { RichResult, Value } from '../../runtime.ts';
 
 /** What a scripted worker is asked to run. */
@@ -6,8 +6,19 @@ export interface FakeRun {
   readonly code: string;
   readonly message: Omit<RunMessage, 'kind'>;
   readonly worker: string;
+  /** The name of the worker's image. */
+  readonly image: string;
   /** Counts the runs of this worker from 1. */
   readonly count: number;
+}
+
+/** What a run asks of the host. */
+export interface FakeAsk {
+  question: Question;
+  /** Time in Python before it. Default 0. */
+  afterMs?: number;
+  /** Goes on when it is refused. Else that is what Python raised. */
+  catches?: boolean;
 }
 
 /** What becomes of a run; `{}` is a success without a value. */
@@ -24,6 +35,8 @@ export interface FakeOutcome {
   error?: { name: string; value: string };
   exitCode?: number;
   files?: Record<string, string | Uint8Array>;
+  /** Asked one after another, before the delay. What is answered: `FakeWorker.answers`. */
+  asks?: readonly FakeAsk[];
   /** Time in Python, by the clock. `Infinity`: until the run's deadline or an interrupt. Default 0. */
   delayMs?: number;
   /** Neither the deadline nor an interrupt ends it: only the worker's end does. */
@@ -50,7 +63,7 @@ export interface FakeScript {
   /** An exception thrown here is what Python raised. Default: every run succeeds without a value. */
   run?: (run: FakeRun) => FakeOutcome;
   /** `attempt` counts all boots from 1. */
-  boot?: (boot: { readonly id: string; readonly attempt: number }) => FakeBoot;
+  boot?: (boot: { readonly id: string; readonly attempt: number; readonly image: string }) => FakeBoot;
   /** Whether a worker answers a ping. Default true. */
   ping?: (worker: string) => boolean;
 }

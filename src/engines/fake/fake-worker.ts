@@ -1,15 +1,17 @@
-import { InternalError, WorkerError } from '../../errors/errors.ts';
-import type { ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
+import { InternalError, VivariumError, WorkerError } from '../../errors/errors.ts';
+import type { ImageSource } from '../../packages/image-source.ts';
+import type { Question, ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { RunSink, Worker, WorkerExit } from '../engine.ts';
+import type { Answer, RunSink, Worker, WorkerExit } from '../engine.ts';
 import type { FakeOutcome, FakeScript } from './fake-script.ts';
 
 interface Active {
   readonly message: Omit<RunMessage, 'kind'>;
   readonly outcome: FakeOutcome;
   readonly events: RunSink;
-  readonly startedAt: number;
+  /** When its Python began, moved on by the time that asking took. */
+  startedAt: number;
   readonly settled: PromiseWithResolvers<ResultMessage>;
   readonly timers: Timer[];
 }
@@ -17,6 +19,7 @@ interface Active {
 /** A worker of the fake engine. Tests may also make it die. */
 export class FakeWorker implements Worker {
   readonly id: string;
+  readonly image: ImageSource;
   readonly pid: number;
   readonly pyodide = 'fake';
   readonly bootMs: number;
@@ -24,6 +27,8 @@ export class FakeWorker implements Worker {
   /** Every run that it took. */
   readonly runs: Omit<RunMessage, 'kind'>[] = [];
   readonly interrupts: StopReason[] = [];
+  /** What the host answered, or refused with. */
+  readonly answers: (Answer | Error)[] = [];
   alive = true;
   readonly #exit = Promise.withResolvers<WorkerExit>();
   readonly #script: FakeScript;
@@ -33,10 +38,11 @@ export class FakeWorker implements Worker {
   /** Another run before this has gone by is a bug of the pool. */
   #rewinding = false;
 
-  constructor(id: string, bootMs: number, pid: number, script: FakeScript, clock: Clock) {
-    this.id = id;
-    this.pid = pid;
-    this.bootMs = bootMs;
+  constructor(place: Pick<FakeWorker, 'id' | 'image' | 'bootMs' | 'pid'>, script: FakeScript, clock: Clock) {
+    this.id = place.id;
+    this.image = place.image;
+    this.pid = place.pid;
+    this.bootMs = place.bootMs;
     this.exited = this.#exit.promise;
     this.#script = script;
     this.#clock = clock;
@@ -56,14 +62,51 @@ export class FakeWorker implements Worker {
     for (const stream of ['stdout', 'stderr'] as const)
       for (const data of chunks(outcome[stream])) events.onOutput(stream, data);
 
-    const { timeoutMs } = message.limits;
-    const delayMs = outcome.delayMs ?? 0;
-    const end = () => this.#finish(active, null);
-    if (delayMs > 0) active.timers.push(this.#clock.setTimeout(end, delayMs));
-    if (delayMs > 0 && timeoutMs > 0 && !outcome.forgetsDeadline && !outcome.unstoppable)
-      active.timers.push(this.#clock.setTimeout(() => this.#finish(active, 'timeout'), timeoutMs));
-    if (delayMs === 0) end();
+    this.#ask(active, 0);
     return settled.promise;
+  }
+
+  /** The question of that number and those after it, then the delay. */
+  #ask(active: Active, number: number): void {
+    const { outcome, events } = active;
+    const ask = outcome.asks?.[number];
+    if (!ask) {
+      this.#compute(active, outcome.delayMs ?? 0, () => this.#finish(active, null));
+      return;
+    }
+    this.#compute(active, ask.afterMs ?? 0, async () => {
+      const askedAt = this.#clock.now();
+      for (const timer of active.timers.splice(0)) timer.cancel();
+      const answer = await this.#answer(ask.question, events);
+      this.answers.push(answer);
+      if (this.#active !== active) return;
+      active.startedAt += this.#clock.now() - askedAt;
+      if (ask.catches || !(answer instanceof Error)) this.#ask(active, number + 1);
+      else this.#finish(active, null, raisedBy(answer));
+    });
+  }
+
+  async #answer(question: Question, events: RunSink): Promise<Answer | Error> {
+    try {
+      return (await events.onAsk?.(question)) ?? new Error('nobody answers');
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  /** Goes on with `then` after so much time in Python, if the deadline doesn't come first. */
+  #compute(active: Active, ms: number, then: () => void): void {
+    const { outcome, message } = active;
+    const { timeoutMs } = message.limits;
+    for (const timer of active.timers.splice(0)) timer.cancel();
+    if (ms === 0) {
+      then();
+      return;
+    }
+    active.timers.push(this.#clock.setTimeout(then, ms));
+    const leftMs = timeoutMs - (this.#clock.now() - active.startedAt);
+    if (timeoutMs > 0 && !outcome.forgetsDeadline && !outcome.unstoppable)
+      active.timers.push(this.#clock.setTimeout(() => this.#finish(active, 'timeout'), leftMs));
   }
 
   interrupt(runId: string, reason: StopReason): void {
@@ -98,17 +141,19 @@ export class FakeWorker implements Worker {
   #outcome(message: Omit<RunMessage, 'kind'>): FakeOutcome {
     const { code } = message;
     try {
-      return this.#script.run?.({ code, message, worker: this.id, count: this.runs.length }) ?? {};
+      const run = { code, message, worker: this.id, image: this.image.name, count: this.runs.length };
+      return this.#script.run?.(run) ?? {};
     } catch (error) {
       const { name, message: value } = error instanceof Error ? error : new Error(String(error));
       return { error: { name, value } };
     }
   }
 
-  #finish(active: Active, stopped: StopReason | null): void {
+  #finish(active: Active, stopped: StopReason | null, raised?: FakeOutcome['error']): void {
     if (this.#active !== active) return;
-    const { outcome, message } = active;
-    if (stopped === null && outcome.crash) {
+    const { message } = active;
+    const outcome = raised ? { ...active.outcome, error: raised } : active.outcome;
+    if (stopped === null && !raised && outcome.crash) {
       this.die(typeof outcome.crash === 'string' ? outcome.crash : undefined);
       return;
     }
@@ -116,7 +161,9 @@ export class FakeWorker implements Worker {
     this.#active = undefined;
     this.#heapBytes = outcome.heapBytes ?? this.#heapBytes;
     const runMs = this.#clock.now() - active.startedAt;
-    active.settled.resolve(resultOf(active, stopped, runMs, this.#heapBytes, this.runs.length));
+    active.settled.resolve(
+      resultOf({ ...active, outcome }, stopped, runMs, this.#heapBytes, this.runs.length),
+    );
     if (message.after !== 'discard') this.#rewind(active);
   }
 
@@ -147,6 +194,12 @@ export class FakeWorker implements Worker {
     active?.settled.reject(new WorkerError('crashed', exit.reason));
     this.#exit.resolve(exit);
   }
+}
+
+/** As the kernel has it: an interrupt of what it waits for is one of Python too. */
+function raisedBy(error: Error): { name: string; value: string } {
+  const interrupted = error instanceof VivariumError && error.code === 'interrupted';
+  return interrupted ? { name: 'KeyboardInterrupt', value: '' } : { name: error.name, value: error.message };
 }
 
 function resultOf(

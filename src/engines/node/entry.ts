@@ -1,34 +1,41 @@
 /** The kernel's thread of the `node` engine: in the host's own process, so for trusted code only. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { decodeImage } from '../../image/format.ts';
+import { noPackages } from '../../kernel/boot.ts';
 import { disguiseRealm } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
+import { unpackWheels } from '../../kernel/wheels.ts';
 import { parseHostMessage } from '../../protocol/parse.ts';
+import { MailReader } from '../../rpc/mailbox.ts';
 import type { ThreadData } from './start.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('not a worker thread');
-const { signals, glueUrl, wasm, stdlib, image } = workerData as ThreadData;
+const { signals, mailbox, glueUrl, wasm, stdlib, image, libraries, wheels } = workerData as ThreadData;
+const mail = new MailReader(mailbox);
 
 const serve = serveKernel({
   signals,
+  receive: () => mail.next(),
   post(message) {
     port.postMessage(
       message,
       'parts' in message ? (message.parts ?? []).map((part) => part.buffer as ArrayBuffer) : [],
     );
   },
-  async loadAssets(init) {
-    const { fingerprint } = init.options;
+  async loadAssets(init, progress) {
+    const { fingerprint, packages } = init.options;
     const glue = (await import(glueUrl)) as PyodideGlue;
+    const installed = image === null ? unpackWheels(packages, wheels, progress) : noPackages;
     disguiseRealm();
     return {
       glue,
       wasm: wasm as WebAssembly.Module,
       stdlib,
       image: image === null ? null : decodeImage(image, fingerprint),
-      packages: { files: new Map(), imports: [] },
+      libraries: libraries as WebAssembly.Module[],
+      packages: installed,
     };
   },
   lockDown() {},

@@ -2,16 +2,26 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 import { WorkerError } from '../../errors/errors.ts';
-import { decodeImage, unreadable, verifyImage } from '../../image/format.ts';
+import {
+  decodeImage,
+  type ImageBytes,
+  libraryBytes,
+  splitImage,
+  unreadable,
+  verifyImage,
+} from '../../image/format.ts';
+import type { Fingerprint } from '../../image/header.ts';
+import { stdlibImage } from '../../packages/image-source.ts';
 import type { Message } from '../../protocol/envelope.ts';
 import { signalWords, stopCode } from '../../protocol/signals.ts';
+import { createMailbox, sendMail } from '../../rpc/mailbox.ts';
 import type { Port } from '../../rpc/port.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
-import { type StartInMode, startWithImage } from '../start-with-image.ts';
+import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
 import type { ThreadData, WebAssemblyModule } from './start.ts';
 
 const javascriptHeapMb = 512;
@@ -29,43 +39,55 @@ export function createNodeEngine(options: EngineOptions): Engine {
   }));
   // Reported by the first start.
   shared.catch(() => {});
-  const images = new Map<string, Promise<Uint8Array>>();
+  const images = new Map<string, Promise<SharedImage>>();
 
   const start = async (startOptions: StartOptions): Promise<ChannelWorker> => {
-    const { glueUrl, fingerprint } = await assets;
+    const { glueUrl, fingerprint: installed } = await assets;
+    const { image: source = stdlibImage } = startOptions;
+    const fingerprint = { ...installed, lockHash: source.lockHash };
     const { wasm, stdlib } = await shared;
 
-    const loadImage = (path: string): Promise<Uint8Array> => {
-      const loading =
-        images.get(path) ??
-        readFile(path)
-          .catch(unreadable)
-          .then(async (file) => {
-            decodeImage(file, fingerprint);
-            await verifyImage(file);
-            return share(file);
-          });
+    const loadImage = (path: string): Promise<SharedImage> => {
+      const loading = images.get(path) ?? readImage(path, fingerprint);
       images.set(path, loading);
       loading.catch(() => images.delete(path));
       return loading;
     };
 
-    const inMode: StartInMode = async (mode, imagePath, bootOptions) => {
+    const inMode: StartInMode = async ({ mode, imagePath, packages, onImage }, bootOptions) => {
       const image = imagePath === null ? null : await loadImage(imagePath).catch(imageFailure);
       const signals = new Int32Array(new SharedArrayBuffer(signalWords.length * 4));
-      const place = launch({ signals, glueUrl, wasm, stdlib, image });
-      const { worker, ready } = await ChannelWorker.start(
+      const mailbox = createMailbox();
+      const wheels = await Promise.all(packages.wheels.map(({ url }) => readFile(new URL(url))));
+      const { bytes = null, libraries = [] } = image ?? {};
+      const place = launch({ signals, mailbox, glueUrl, wasm, stdlib, image: bytes, libraries, wheels });
+      return ChannelWorker.start(
         place,
-        { ...bootOptions.init, mode, assets: null, fingerprint },
+        { ...bootOptions.init, mode, assets: null, packages, fingerprint },
         bootOptions,
+        onImage,
       );
-      return { worker, parts: ready.parts ?? [] };
     };
-    if (options.image) return startWithImage(cache, fingerprint, inMode, startOptions);
-    return (await inMode('plain', null, startOptions)).worker;
+    return options.image
+      ? startWithImage(cache, source, fingerprint, inMode, startOptions)
+      : startPlainly(source, fingerprint, inMode, startOptions);
   };
 
   return { kind: 'node', start, async [Symbol.asyncDispose]() {} };
+}
+
+/** An image as threads share it: its bytes, and its libraries compiled. */
+interface SharedImage {
+  bytes: ImageBytes;
+  libraries: WebAssemblyModule[];
+}
+
+async function readImage(path: string, fingerprint: Fingerprint): Promise<SharedImage> {
+  const bytes = splitImage(await readFile(path).catch(unreadable));
+  const decoded = decodeImage(bytes, fingerprint);
+  await verifyImage(bytes);
+  const libraries = await Promise.all(libraryBytes(decoded).map(compileBytes));
+  return { bytes: { first: share(bytes.first), files: share(bytes.files) }, libraries };
 }
 
 function imageFailure(error: unknown): never {
@@ -74,11 +96,15 @@ function imageFailure(error: unknown): never {
 }
 
 async function compile(wasmUrl: string): Promise<WebAssemblyModule> {
+  return compileBytes(await readFile(fileURLToPath(wasmUrl)));
+}
+
+function compileBytes(bytes: Uint8Array): Promise<WebAssemblyModule> {
   // Node's types leave the functions of this namespace to the DOM's.
   const { WebAssembly } = globalThis as unknown as {
     WebAssembly: { compile(bytes: Uint8Array): Promise<WebAssemblyModule> };
   };
-  return WebAssembly.compile(await readFile(fileURLToPath(wasmUrl)));
+  return WebAssembly.compile(bytes);
 }
 
 function share(bytes: Uint8Array): Uint8Array {
@@ -104,7 +130,7 @@ function launch(data: ThreadData): Place {
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let failure = '';
   let ended = false;
-  const port = new ThreadPort(thread, data.signals);
+  const port = new ThreadPort(thread, data.signals, data.mailbox);
   thread.on('error', (error) => {
     failure = `: ${error instanceof Error ? error.message : String(error)}`;
   });
@@ -132,12 +158,14 @@ function launch(data: ThreadData): Place {
 class ThreadPort implements Port {
   readonly #thread: Thread;
   readonly #signals: Int32Array;
+  readonly #mailbox: SharedArrayBuffer;
   #running: string | null = null;
   onMessage: ((message: unknown) => void) | undefined;
   onClose: ((error?: Error) => void) | undefined;
 
-  constructor(thread: Thread, signals: Int32Array) {
+  constructor(thread: Thread, signals: Int32Array, mailbox: SharedArrayBuffer) {
     this.#thread = thread;
+    this.#mailbox = mailbox;
     this.#signals = signals;
     thread.on('message', (message: unknown) => {
       if ((message as { kind?: unknown } | null)?.kind === 'result') this.#running = null;
@@ -151,6 +179,11 @@ class ThreadPort implements Port {
         this.#running = message.id;
         Atomics.store(this.#signals, signalWords.interrupt, 0);
         break;
+      case 'answer':
+        // The thread is blocked in Python until it has it all.
+        if (message.id === this.#running)
+          void sendMail(this.#mailbox, message, () => this.#running !== message.id);
+        return;
       case 'interrupt':
         if (message.id === this.#running) {
           Atomics.store(this.#signals, signalWords.interrupt, stopCode(message.reason));

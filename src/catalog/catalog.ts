@@ -1,0 +1,149 @@
+import { readFile, stat } from 'node:fs/promises';
+import type { Engine } from '../engines/engine.ts';
+import { noteUse } from '../engines/image-cache.ts';
+import { InstallError } from '../errors/errors.ts';
+import { loadDistribution, providerOf } from '../packages/distribution.ts';
+import {
+  defineImage,
+  type ImageDefinition,
+  imageSource,
+  parseImageDefinition,
+} from '../packages/image-definition.ts';
+import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
+import { checkLockFits, type Lock, parseLock } from '../packages/lock.ts';
+import { requirementName } from '../packages/names.ts';
+import { isRecipe, recipeImage, recipes } from '../packages/recipes.ts';
+import { resolveLock } from '../packages/resolve.ts';
+import { resolveSources, type SourceOptions } from '../packages/sources.ts';
+import { WheelCache } from '../packages/wheel-cache.ts';
+import type { Progress } from '../runtime.ts';
+import { isImagePath, NamedImages, sourceOfFile } from './named-images.ts';
+import { EngineResolver } from './resolver.ts';
+
+export interface CatalogOptions extends SourceOptions {
+  cacheDir: string;
+  /** Resolves and builds. */
+  engine: () => Promise<Engine>;
+  env?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface FindOptions {
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+  /** Resolves again what was resolved before. Default false. */
+  refresh?: boolean;
+}
+
+export interface ImportedPackage {
+  /** As it is imported. */
+  module: string;
+  package: string;
+}
+
+/** Knows images by recipe, name, path, requirements and lock. */
+export class Catalog {
+  readonly wheels: WheelCache;
+  readonly named: NamedImages;
+  readonly #engine: () => Promise<Engine>;
+  /** By lock hash: what is in the images that were found. */
+  readonly #definitions = new Map<string, ImageDefinition>();
+
+  constructor({ cacheDir, engine, env, ...sources }: CatalogOptions) {
+    this.#engine = engine;
+    this.wheels = new WheelCache({ cacheDir, sources: resolveSources(sources, env) });
+    this.named = new NamedImages(cacheDir);
+  }
+
+  /** The source of an image, which an engine builds when it's missing. Rejects with `InstallError`. */
+  async find(
+    request: { image?: string; packages?: readonly string[] },
+    options: FindOptions = {},
+  ): Promise<ImageSource> {
+    const { image, packages = [] } = request;
+    if (image === undefined) {
+      return packages.length === 0 ? stdlibImage : this.source(await this.#defineFor(packages, options));
+    }
+    if (isImagePath(image)) return sourceOfFile(image);
+    const named = await this.named.find(image);
+    if (named?.kind === 'file') {
+      await noteUse(named.path, (await stat(named.path)).mtimeMs);
+      return sourceOfFile(named.path, image);
+    }
+    if (named?.kind === 'definition') {
+      return this.source(parseImageDefinition(await readFile(named.path, 'utf8'), `the image ${image}`));
+    }
+    if (image === stdlibImage.name) return stdlibImage;
+    if (isRecipe(image)) return this.source(await this.recipe(image, options));
+    const known = [...Object.keys(recipes), ...(await this.named.list())];
+    const suggestion = `known are ${known.join(', ')}; vivarium image build --name makes more`;
+    throw new InstallError(`There is no image called ${JSON.stringify(image)}: ${suggestion}.`, {
+      reason: 'not_found',
+      package: '',
+      suggestion,
+    });
+  }
+
+  /** The image of a lock file, or of its text. */
+  async findLocked(text: string, at: string): Promise<ImageSource> {
+    const lock = parseLock(text, at);
+    checkLockFits(lock, await this.wheels.pyodide(), at);
+    return lock.packages.length === 0 ? stdlibImage : this.source(defineImage('packages', lock));
+  }
+
+  source(definition: ImageDefinition): ImageSource {
+    const source = imageSource(definition, this.wheels);
+    this.#definitions.set(source.lockHash, definition);
+    return source;
+  }
+
+  /** What is in an image that this catalog has found, if it's known. */
+  definitionOf(source: ImageSource): ImageDefinition | undefined {
+    return this.#definitions.get(source.lockHash);
+  }
+
+  async recipe(name: keyof typeof recipes, options: FindOptions = {}): Promise<ImageDefinition> {
+    return recipeImage(name, await this.lock(recipes[name], options));
+  }
+
+  /** Requirements to exact wheels, by micropip in a worker. Rejects with `InstallError`. */
+  async lock(requirements: readonly string[], options: FindOptions = {}): Promise<Lock> {
+    return resolveLock(requirements, { ...options, wheels: this.wheels, kernel: this.#resolver(options) });
+  }
+
+  /** Top-level modules that a script imports and the standard library doesn't have. */
+  importsOf(script: string, options: FindOptions = {}): Promise<string[]> {
+    return this.#resolver(options).importsOf(script, options.signal);
+  }
+
+  /**
+   * The packages that have what a script imports, in the order of its imports. A module that Pyodide's distribution doesn't know is
+   * taken for the name of a package.
+   */
+  async packagesOf(script: string, options: FindOptions = {}): Promise<ImportedPackage[]> {
+    const modules = await this.importsOf(script, options);
+    if (modules.length === 0) return [];
+    const { wheels } = this;
+    const distribution = await loadDistribution(
+      wheels.sources,
+      await wheels.pyodide(),
+      wheels.http,
+      options.signal,
+    );
+    return modules.flatMap((module) => {
+      const name = providerOf(distribution, module)?.name ?? module;
+      return requirementName(name) === undefined ? [] : [{ module, package: name }];
+    });
+  }
+
+  async #defineFor(packages: readonly string[], options: FindOptions): Promise<ImageDefinition> {
+    return defineImage('packages', await this.lock(packages, options));
+  }
+
+  #resolver({ onProgress }: FindOptions): EngineResolver {
+    return new EngineResolver({
+      engine: this.#engine,
+      wheels: this.wheels,
+      ...(onProgress && { onProgress }),
+    });
+  }
+}

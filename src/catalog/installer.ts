@@ -1,0 +1,115 @@
+import { InstallError } from '../errors/errors.ts';
+import type { ImageSource } from '../packages/image-source.ts';
+import { closure, type Lock, type LockedPackage } from '../packages/lock.ts';
+import { normalizeName, requirementName } from '../packages/names.ts';
+import type { Progress } from '../runtime.ts';
+import { Catalog, type CatalogOptions } from './catalog.ts';
+
+export type InstallPolicy = 'never' | 'locked' | 'any';
+
+interface InstallContext {
+  image: ImageSource;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+}
+
+/** What runs may install while they run. Rejects with `InstallError`. */
+export class PolicyInstaller {
+  readonly #policy: InstallPolicy;
+  readonly #catalog: Catalog;
+  /** Knows the mirror only. */
+  readonly #mirrorOnly: Catalog | undefined;
+  readonly #lock: Lock | undefined;
+
+  /** `lock`: the runtime's, when it has one. */
+  constructor(policy: InstallPolicy, catalog: Catalog, options: CatalogOptions, lock: Lock | undefined) {
+    this.#policy = policy;
+    this.#catalog = catalog;
+    this.#lock = lock;
+    const { env = process.env } = options;
+    if (catalog.wheels.sources.mirror !== null)
+      this.#mirrorOnly = new Catalog({ ...options, env: { ...env, PIP_NO_INDEX: '1' } });
+  }
+
+  async install(
+    requirements: readonly string[],
+    { image, signal, onProgress }: InstallContext,
+  ): Promise<{ packages: { name: string; version: string }[]; wheels: Uint8Array[] }> {
+    for (const requirement of requirements) refuseAddresses(requirement);
+    const present = this.#catalog.definitionOf(image)?.lock.packages ?? [];
+    const wanted = await this.#resolve(requirements, present, { signal, onProgress });
+    const there = new Set(present.map(({ name, version }) => `${name} ${version}`));
+    const missing = wanted.filter(({ name, version }) => !there.has(`${name} ${version}`));
+    const wheels = await this.#catalog.wheels.fetch(missing, { signal, onProgress });
+    return {
+      packages: missing.map(({ name, version }) => ({ name, version })),
+      wheels: wheels.map(({ bytes }) => bytes),
+    };
+  }
+
+  async #resolve(
+    requirements: readonly string[],
+    present: readonly LockedPackage[],
+    options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+  ): Promise<LockedPackage[]> {
+    const locked = this.#policy === 'any' ? undefined : this.#fromLock(requirements);
+    if (locked !== undefined) return locked;
+    const catalog = this.#policy === 'any' ? this.#catalog : this.#mirrorOnly;
+    if (this.#policy === 'never' || catalog === undefined) throw this.#refusal(requirements);
+    // What the image holds can't be exchanged any more.
+    const fixed = present.map(({ name, version }) => `${name}==${version}`);
+    try {
+      return (await catalog.lock([...requirements, ...fixed], options)).packages;
+    } catch (error) {
+      // It may well be where this policy doesn't look.
+      const isElsewhere =
+        this.#policy === 'locked' &&
+        error instanceof InstallError &&
+        error.reason === 'not_found' &&
+        error.details.suggestion === '';
+      throw isElsewhere ? this.#refusal(requirements, error) : error;
+    }
+  }
+
+  /** The lock says which version; a requirement may only agree. */
+  #fromLock(requirements: readonly string[]): LockedPackage[] | undefined {
+    const lock = this.#lock;
+    if (lock === undefined || this.#policy === 'never') return undefined;
+    const names = requirements.map((requirement) => normalizeName(requirementName(requirement) ?? ''));
+    const exact = requirements.every((requirement, index) => {
+      const found = lock.packages.find(({ name }) => name === names[index]);
+      const version = /^[^=<>!~;[]+==\s*([^\s;,]+)\s*$/.exec(requirement)?.[1];
+      const plain = version !== undefined || /^[\w.-]+\s*$/.test(requirement);
+      return found !== undefined && plain && (version === undefined || version === found.version);
+    });
+    return exact ? closure(lock, names) : undefined;
+  }
+
+  #refusal(requirements: readonly string[], cause?: InstallError): InstallError {
+    const asked = requirementName(requirements[0] ?? '') ?? requirements[0] ?? '';
+    const name = String(cause?.details.package || asked);
+    const [why, suggestion] =
+      this.#policy === 'never'
+        ? [
+            'installing is switched off here',
+            `freeze it into the image: --with ${name}, packages: ['${name}']`,
+          ]
+        : [
+            'only what the lock or the mirror holds may be installed here, and neither does',
+            `freeze it into the image (--with ${name}, packages: ['${name}']), or allow it with --install any, install: 'any'`,
+          ];
+    const failure = { reason: 'not_allowed', package: name, suggestion } as const;
+    return new InstallError(`${name} can't be installed: ${why}; ${suggestion}.`, failure, cause);
+  }
+}
+
+/** Code that isn't trusted must not have the host fetch from where it likes. */
+function refuseAddresses(requirement: string): void {
+  if (!requirement.includes('@') && !requirement.includes('://')) return;
+  const suggestion = 'name the package, and let the operator choose where it comes from';
+  throw new InstallError(`${requirement} names an address: ${suggestion}.`, {
+    reason: 'not_allowed',
+    package: requirementName(requirement) ?? '',
+    suggestion,
+  });
+}

@@ -1,0 +1,50 @@
+import type { Engine } from '../engines/engine.ts';
+import { defaultCacheDir } from '../engines/image-cache.ts';
+import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
+import { Catalog, type CatalogOptions, type FindOptions } from './catalog.ts';
+import { type InstallPolicy, PolicyInstaller } from './installer.ts';
+import { lockText } from './package-tools.ts';
+
+export interface RuntimePackageOptions {
+  image: boolean | string;
+  packages: readonly string[] | undefined;
+  lock: string | undefined;
+  mirror: string | undefined;
+  offline: boolean;
+  install: InstallPolicy;
+  cacheDir: string | undefined;
+}
+
+export interface RuntimePackages {
+  catalog: Catalog;
+  installer: Pick<PolicyInstaller, 'install'>;
+  /** The runtime's own image. Rejects with `InstallError`. */
+  own(options?: FindOptions): Promise<ImageSource>;
+}
+
+/** All that a runtime has to do with packages. Throws `InstallError` when the sources are set wrongly. */
+export function createRuntimePackages(options: RuntimePackageOptions, engine: Engine): RuntimePackages {
+  const { image, packages, lock, mirror, offline, install, cacheDir = defaultCacheDir() } = options;
+  const catalogOptions: CatalogOptions = { cacheDir, mirror, offline, engine: () => Promise.resolve(engine) };
+  const catalog = new Catalog(catalogOptions);
+  const find = async (findOptions: FindOptions): Promise<ImageSource> => {
+    if (lock !== undefined) return catalog.findLocked(await lockText(lock), lock);
+    if (packages !== undefined) return catalog.find({ packages }, findOptions);
+    return typeof image === 'string' ? catalog.find({ image }, findOptions) : stdlibImage;
+  };
+  let found: Promise<ImageSource> | undefined;
+  const own = (findOptions: FindOptions = {}): Promise<ImageSource> => {
+    found ??= find(findOptions);
+    return found;
+  };
+  return {
+    catalog,
+    own,
+    installer: {
+      async install(requirements, context) {
+        const ownLock = catalog.definitionOf(await own())?.lock;
+        return new PolicyInstaller(install, catalog, catalogOptions, ownLock).install(requirements, context);
+      },
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import type { Writable } from 'node:stream';
+import type { WorkOptions } from '../node.ts';
+import type { ProgressBar, Screen } from './progress.ts';
+import { exitCodes } from './report.ts';
+
+/** The streams and signals of this process. */
+export interface Desk {
+  stdout: Writable;
+  stderr: Screen;
+  stderrIsTerminal: boolean;
+  /** Calls back for each Ctrl-C; returns what stops that. */
+  onInterrupt(listener: () => void): () => void;
+}
+
+export interface Manners {
+  quiet?: boolean;
+  /** Default true. */
+  progress?: boolean;
+}
+
+/** Loaded for terminals only: it costs a few milliseconds. */
+export async function progressBar(manners: Manners, desk: Desk): Promise<ProgressBar | undefined> {
+  if (!desk.stderrIsTerminal || manners.progress === false || manners.quiet) return undefined;
+  return new (await import('./progress.ts')).ProgressBar(desk.stderr);
+}
+
+/** Does what takes a while: with progress on a terminal, until Ctrl-C. Resolves with the exit code. */
+export async function attend(
+  manners: Manners,
+  desk: Desk,
+  work: (options: Required<WorkOptions>) => Promise<number>,
+): Promise<number> {
+  const bar = await progressBar(manners, desk);
+  const abort = new AbortController();
+  const { promise: interrupted, resolve } = Promise.withResolvers<number>();
+  const stopListening = desk.onInterrupt(() => {
+    abort.abort();
+    resolve(exitCodes.interrupted);
+  });
+  try {
+    const done = work({ signal: abort.signal, onProgress: (progress) => bar?.update(progress) });
+    // Given up in order, as far as that is quick: nothing half made stays.
+    const code = await Promise.race([done, interrupted]);
+    if (abort.signal.aborted) await settledSoon(done);
+    return code;
+  } catch (error) {
+    if (abort.signal.aborted) return exitCodes.interrupted;
+    throw error;
+  } finally {
+    stopListening();
+    bar?.stop();
+  }
+}
+
+const graceMs = 1000;
+
+async function settledSoon(promise: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, graceMs);
+  const settled = promise.then(
+    () => undefined,
+    () => undefined,
+  );
+  await Promise.race([settled, late]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,134 @@
+import { InstallError } from '../errors/errors.ts';
+import { readZip, type ZipEntry, ZipError } from './zip.ts';
+
+/** Neutral code: hosts, kernels and browsers run it. */
+export const wheelLimits = {
+  /** The archive itself: 512 MiB. */
+  maxBytes: 536_870_912,
+  maxFiles: 50_000,
+  /** 1 GiB. */
+  maxUnpackedBytes: 1_073_741_824,
+  /** Unpacked to packed, of members of more than `ratioFromBytes`. */
+  maxRatio: 200,
+  ratioFromBytes: 16_777_216,
+  maxPathChars: 1024,
+} as const;
+Object.freeze(wheelLimits);
+
+/** Modules of the runtime itself: a package must not stand in for them. */
+const reserved: ReadonlySet<string> = new Set([
+  'js',
+  'pyodide',
+  'pyodide_js',
+  '_pyodide',
+  '_pyodide_core',
+  'vivarium',
+]);
+
+const fileType = 0o170000;
+const regular = 0o100000;
+const folder = 0o040000;
+
+export interface WheelMember {
+  /** Under `site-packages`. */
+  path: string;
+  entry: ZipEntry;
+}
+
+/**
+ * What a wheel would put under `site-packages`, sorted by path, or an `InstallError` (`unsafe_wheel`) that names the
+ * package and the member: paths that climb out, links and devices, bombs, members twice, stand-ins for the runtime's own
+ * modules. Of a `.data` folder only `purelib` and `platlib` are installed; scripts, headers and data outside of
+ * `site-packages` have no use here and are left out.
+ */
+export function vetWheel(bytes: Uint8Array, fileName: string, packageName = ''): WheelMember[] {
+  try {
+    return readWheel(bytes);
+  } catch (error) {
+    if (!(error instanceof ZipError)) throw error;
+    throw unsafe(fileName, packageName, error.message, error.member);
+  }
+}
+
+export function unsafe(fileName: string, packageName: string, problem: string, member = ''): InstallError {
+  const what = member === '' ? fileName : `${fileName}: ${JSON.stringify(member.slice(0, 200))}`;
+  const suggestion = 'use another version of the package, or another source';
+  return new InstallError(`${packageName || fileName} is not installed: ${what} ${problem}; ${suggestion}`, {
+    reason: 'unsafe_wheel',
+    package: packageName,
+    suggestion,
+    fileName,
+    member,
+  });
+}
+
+function readWheel(bytes: Uint8Array): WheelMember[] {
+  const { maxBytes, maxFiles, maxUnpackedBytes } = wheelLimits;
+  if (bytes.length > maxBytes) throw new ZipError(`has ${bytes.length} bytes, ${maxBytes} at most`);
+  const members = new Map<string, WheelMember>();
+  const names = new Set<string>();
+  let total = 0;
+  for (const entry of readZip(bytes, maxFiles)) {
+    checkEntry(entry);
+    total += entry.size;
+    if (total > maxUnpackedBytes) {
+      throw new ZipError(`would unpack to more than ${maxUnpackedBytes} bytes`, entry.name);
+    }
+    if (names.has(entry.name)) throw new ZipError('is there twice', entry.name);
+    names.add(entry.name);
+    const path = entry.name.endsWith('/') ? undefined : installedPath(entry.name);
+    if (path === undefined) continue;
+    if (members.has(path)) throw new ZipError('is there twice', entry.name);
+    if (reserved.has(path.split(/[./]/, 1)[0] ?? '')) {
+      throw new ZipError('would stand in for a module of the runtime', entry.name);
+    }
+    members.set(path, { path, entry });
+  }
+  for (const { path, entry } of members.values()) {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      if (members.has(path.slice(0, end)))
+        throw new ZipError('lies in a folder that is a file too', entry.name);
+    }
+  }
+  const sorted = [...members.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  if (!sorted.some(({ path }) => /^[^/]+\.dist-info\/METADATA$/.test(path))) {
+    throw new ZipError('holds no metadata: it is no wheel');
+  }
+  return sorted;
+}
+
+function checkEntry({ name, size, packed, mode }: ZipEntry): void {
+  if (name.length > wheelLimits.maxPathChars) throw new ZipError('has a path that is too long', name);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  if (/[\0-\x1f\x7f\\]/.test(name)) throw new ZipError('has a backslash or a control character', name);
+  if (/^([A-Za-z]:|\/)/.test(name)) throw new ZipError('is an absolute path', name);
+  if (/(^|\/)\.{1,2}(\/|$)/.test(name)) throw new ZipError('climbs out of its folder', name);
+  if (name === '' || name.includes('//')) throw new ZipError('is no path', name);
+  const type = mode & fileType;
+  const isFolder = name.endsWith('/');
+  if (type !== 0 && type !== (isFolder ? folder : regular)) throw new ZipError('is a link or a device', name);
+  if (isFolder && size !== 0) throw new ZipError('is a folder with content', name);
+  const { maxRatio, ratioFromBytes } = wheelLimits;
+  if (size > ratioFromBytes && size > packed.length * maxRatio) {
+    throw new ZipError(`unpacks to ${size} bytes, more than ${maxRatio} times of what it is`, name);
+  }
+}
+
+function installedPath(name: string): string | undefined {
+  const [, scheme, rest] = /^[^/]+\.data\/([^/]+)\/(.+)$/.exec(name) ?? [];
+  if (scheme === undefined) return /^[^/]+\.data\//.test(name) ? undefined : name;
+  return scheme === 'purelib' || scheme === 'platlib' ? rest : undefined;
+}
+
+/** Modules that a wheel brings, for one whose index doesn't tell. Sorted; without what is only there for its tests. */
+export function topLevelModules(members: readonly WheelMember[]): string[] {
+  const modules = new Set<string>();
+  for (const { path } of members) {
+    const name = /^([A-Za-z_]\w*)(?:\/.*)?(?:\.(?:py|so)|\.(?:cpython|abi3|pyemscripten)[^/]*\.so)$/.exec(
+      path,
+    )?.[1];
+    if (name !== undefined) modules.add(name);
+  }
+  const useful = [...modules].filter((name) => !/^(tests?|docs?|examples?|benchmarks?|scripts)$/.test(name));
+  return (useful.length > 0 ? useful : [...modules]).sort();
+}
