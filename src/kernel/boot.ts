@@ -26,8 +26,10 @@ export interface KernelAssets {
   glue: PyodideGlue;
   wasm: WebAssembly.Module;
   stdlib: Uint8Array;
-  /** To restore from, its checksums verified, or null to boot plainly. */
+  /** To restore from, or null to boot plainly. */
   image: DecodedImage | null;
+  /** Rejects when the image's checksums are wrong. Another thread makes them while this one restores; nothing runs before. */
+  verified?: Promise<void>;
   /** The image's dynamic libraries, where the engine has them compiled already. */
   libraries?: readonly WebAssembly.Module[];
   /** For a plain boot; an image holds its own. */
@@ -90,12 +92,29 @@ export async function bootInterpreter(
   introduction: Introduction,
   progress: BootProgress,
 ): Promise<Interpreter> {
-  const { image, packages } = assets;
+  try {
+    return await bootFrom(assets, limit, introduction, progress);
+  } catch (error) {
+    // Damage shows anywhere: its own error says most.
+    await assets.verified;
+    throw error;
+  }
+}
+
+async function bootFrom(
+  assets: KernelAssets,
+  limit: MemoryLimit,
+  introduction: Introduction,
+  progress: BootProgress,
+): Promise<Interpreter> {
+  const { image, packages, verified } = assets;
   const libraries = new LibraryTracker();
   if (image === null) progress('stdlib', 0, 1, 'starting Python');
   else progress('image', 0, image.header.heapBytes, 'restoring the image');
   // Compiled by other threads while this one starts the main module.
   const compiling = image === null ? undefined : compileLibraries(image, assets.libraries);
+  // Awaited further down, if it comes to that.
+  compiling?.catch(() => {});
   const { module, api } = await createModule({
     glue: assets.glue,
     wasm: assets.wasm,
@@ -118,6 +137,7 @@ export async function bootInterpreter(
     restore(image, await compiling, { module, api, libraries, limit });
     introduction.prepareDevices(module);
     reopenDescriptors(module.FS, image.header.tree);
+    await verified;
     progress('image', image.header.heapBytes, image.header.heapBytes, 'image restored');
     const { executeAddress, python, contents } = image.header;
     return { module, api, libraries, executeAddress, python, contents };

@@ -51,7 +51,7 @@ function start({ signals, mailbox }: SharedMemory): void {
         progress('assets', done, 0, 'reading the runtime');
         return bytes;
       };
-      const loadImage = async (url: string): Promise<DecodedImage> => {
+      const loadImage = (url: string): { image: DecodedImage; verified: Promise<void> } => {
         let image: { first: Uint8Array; files: Uint8Array };
         try {
           image = readImage(new URL(url));
@@ -60,16 +60,16 @@ function start({ signals, mailbox }: SharedMemory): void {
         }
         done += image.first.length + image.files.length;
         progress('assets', done, 0, 'reading the image');
-        const decoded = decodeImage(image, fingerprint);
-        await verifyImage(image);
-        return decoded;
+        const verified = verifyImage(image);
+        // Awaited by the boot, if it comes to that.
+        verified.catch(() => {});
+        return { image: decodeImage(image, fingerprint), verified };
       };
       // The longest first: compiling goes on in other threads while this one reads.
-      const [wasm, image, glue] = await Promise.all([
-        WebAssembly.compile(read(assets.wasmUrl)),
-        assets.imageUrl === null ? null : loadImage(assets.imageUrl),
-        import(assets.glueUrl) as Promise<PyodideGlue>,
-      ]);
+      const compiling = WebAssembly.compile(read(assets.wasmUrl));
+      const { image, verified } =
+        assets.imageUrl === null ? { image: null, verified: Promise.resolve() } : loadImage(assets.imageUrl);
+      const [wasm, glue] = await Promise.all([compiling, import(assets.glueUrl) as Promise<PyodideGlue>]);
       const stdlib = read(assets.stdlibUrl);
       const packages =
         image === null
@@ -80,7 +80,7 @@ function start({ signals, mailbox }: SharedMemory): void {
             )
           : noPackages;
       disguiseRealm();
-      return { glue, wasm, stdlib, image, packages };
+      return { glue, wasm, stdlib, image, verified, packages };
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });
