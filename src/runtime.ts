@@ -262,7 +262,7 @@ export interface RunOptions extends SomeLimits {
   /**
    * The interpreter of this run: `stdlib`, `numpy`, `data`, `science`, a name given by `vivarium image build --name`, or
    * the path of an image file. Default: the runtime's. An image that is missing is built first, which no limit of the
-   * run is charged for.
+   * run is charged for. Paths are opened on the host: take none from whom you don't trust.
    */
   image?: string | undefined;
   /** Requirements (PEP 508) that are frozen into the run's interpreter. Rejects with `InstallError`. */

@@ -124,6 +124,7 @@ def test_an_array_that_holds_itself():
         pd.Series(["x"] * 1000),
         pd.DataFrame({"a": np.broadcast_to(None, (1000,))}),
         Image.effect_noise((100, 100), 50),
+        pd.DataFrame(index=range(10**9)),
     ],
 )
 def test_size(value):

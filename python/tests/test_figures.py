@@ -141,6 +141,32 @@ def test_nothing_is_left_for_the_next_run(plot, run_all):
     assert "image/png" in outcome.replies[0].result["display"]["data"]
 
 
+def test_show_keeps_the_order_in_which_figures_were_made(plot):
+    outcome = plot("plt.figure(1, (3, 2))\nplt.figure(2, (4, 3))\nplt.figure(1)\nplt.show()")
+    assert texts(outcome) == ["<Figure size 300x200 with 0 Axes>", "<Figure size 400x300 with 0 Axes>"]
+
+
+def test_what_does_not_block_leaves_figures_open(plot):
+    outcome = plot(
+        """
+plt.plot([1])
+plt.show(block=False)
+plt.pause(0.01)
+display("same")
+plt.title("more")
+plt.pause(0.01)
+print(plt.get_fignums())
+plt.figure()
+plt.show(block=False)
+plt.close()
+1
+"""
+    )
+    figure = "<Figure size 640x480 with 1 Axes>"
+    assert texts(outcome) == [figure, "'same'", figure, "<Figure size 640x480 with 0 Axes>"]
+    assert outcome.stdout == b"[1]\n"
+
+
 def test_animations_and_pause(plot):
     outcome = plot("plt.plot([1])\nplt.pause(0.01)\n1")
     assert (len(outcome.reply.displays), outcome.stderr) == (1, b"")

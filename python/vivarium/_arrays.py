@@ -15,7 +15,8 @@ _FORMATS = {
     "c8": ("f4", True), "c16": ("f8", True),
     "m8": ("i8", True), "M8": ("i8", True),
 } | {f"{kind}{size}": (f"{kind}{size}", False) for kind in "iu" for size in (1, 2, 4, 8)}  # fmt: skip
-_LITTLE = sys.byteorder == "little"
+# Nothing but the length says how long a table without columns is. Agreed with src/protocol/limits.ts.
+_MAX_BARE_ROWS = 1_000_000
 
 
 class Buffer(NamedTuple):
@@ -162,6 +163,8 @@ class Columns:
 
 def frame_of(frame: Any) -> Iterator[object]:
     """Column labels, types, columns, index, its names, count of rows."""
+    if not frame.shape[1] and len(frame) > _MAX_BARE_ROWS:
+        raise TooManyError
     columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
     yield [str(label) for label in frame.columns]
     yield [str(column.dtype) for column in columns]

@@ -88,11 +88,17 @@ def _adopt(module: Any) -> None:
         _show_and_close([self])
 
     def pyplot_show(cls: Any, *, block: bool | None = None) -> None:
-        _show_and_close(_open_managers())
+        if block is False:
+            # Also of `plt.pause`: the program goes on drawing.
+            for manager in _open_managers():
+                _show_if_new(manager)
+        else:
+            _show_and_close(_open_managers())
 
     manager_type.__init__ = __init__
     manager_type.show = show
-    manager_type.pyplot_show = classmethod(pyplot_show)
+    # The backends of matplotlib itself export the latter, and pyplot takes that if there is one.
+    manager_type.pyplot_show = module._Backend.show = classmethod(pyplot_show)
 
 
 def show_figures(draw: bool = True) -> None:
@@ -115,14 +121,20 @@ def _open_managers() -> list[Any]:
 
 def _show_and_close(managers: list[Any], draw: bool = True) -> None:
     for manager in managers:
-        figure = manager.canvas.figure
-        try:
-            # One that `display` has shown is shown again only if it has changed.
-            if draw and _show is not None and (figure.stale or not hasattr(figure, "_vivarium_shown")):
-                _show(_draw(figure), figure)
-        except Exception as error:
-            _complain(safe_repr(figure, 200), error)
+        if draw:
+            _show_if_new(manager)
         _close(manager)
+
+
+def _show_if_new(manager: Any) -> None:
+    """One that has been shown is shown again only if it has changed."""
+    figure = manager.canvas.figure
+    try:
+        if _show is not None and not getattr(figure, "_vivarium_shown", False):
+            _show(_draw(figure), figure)
+            _note_shown(figure)
+    except Exception as error:
+        _complain(safe_repr(figure, 200), error)
 
 
 def _close(manager: Any) -> None:
@@ -161,9 +173,22 @@ def _was_shown(figure: Any, main: bool) -> None:
     if main and manager is not None:
         _close(manager)
     else:
-        # Any later change of what is in it sets it again.
-        figure.stale = False
-        figure._vivarium_shown = True
+        _note_shown(figure)
+
+
+def _note_shown(figure: Any) -> None:
+    if not hasattr(figure, "_vivarium_shown"):
+        notify = figure.stale_callback
+
+        # `stale` alone doesn't tell: drawing resets it, and `plt.pause` draws.
+        def changed(*args: Any) -> None:
+            figure._vivarium_shown = False
+            if notify is not None:
+                notify(*args)
+
+        figure.stale_callback = changed
+    figure.stale = False
+    figure._vivarium_shown = True
 
 
 def image_png(image: Any, again: bool = False) -> bytes | None:

@@ -12,6 +12,7 @@ import linecache
 import os
 import sys
 import time
+import warnings
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -145,6 +146,9 @@ def settle() -> None:
     global _pristine_state
     _renew()
     _pristine_state = True
+    # What has been warned of by a warm-up is to be told again.
+    with warnings.catch_warnings():
+        pass
     gc.collect()
     find_generators()
     gc.freeze()

@@ -11,13 +11,13 @@ import {
 } from '../packages/image-definition.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import { checkLockFits, type Lock, parseLock } from '../packages/lock.ts';
-import { requirementName } from '../packages/names.ts';
+import { requirementName, wheelParts } from '../packages/names.ts';
 import { isRecipe, recipeImage, recipes } from '../packages/recipes.ts';
-import { resolveLock } from '../packages/resolve.ts';
+import { earlierLock, knownLock, resolveLock } from '../packages/resolve.ts';
 import { resolveSources, type SourceOptions } from '../packages/sources.ts';
 import { WheelCache } from '../packages/wheel-cache.ts';
 import type { Progress } from '../runtime.ts';
-import { isImagePath, NamedImages, sourceOfFile } from './named-images.ts';
+import { headerOfFile, isImagePath, NamedImages, sourceOfFile } from './named-images.ts';
 import { EngineResolver } from './resolver.ts';
 
 export interface CatalogOptions extends SourceOptions {
@@ -47,6 +47,10 @@ export class Catalog {
   readonly #engine: () => Promise<Engine>;
   /** By lock hash: what is in the images that were found. */
   readonly #definitions = new Map<string, ImageDefinition>();
+  /** By requirements or recipe: what was found stays, so that runs which ask for it each time don't wait for the disk. */
+  readonly #found = new Map<string, ImageSource>();
+  /** The last that is under way. */
+  #resolving: Promise<void> = Promise.resolve();
 
   constructor({ cacheDir, engine, env, ...sources }: CatalogOptions) {
     this.#engine = engine;
@@ -61,7 +65,10 @@ export class Catalog {
   ): Promise<ImageSource> {
     const { image, packages = [] } = request;
     if (image === undefined) {
-      return packages.length === 0 ? stdlibImage : this.source(await this.#defineFor(packages, options));
+      if (packages.length === 0) return stdlibImage;
+      return this.#once(JSON.stringify(packages), async () =>
+        defineImage('packages', await this.#lockOfImage(packages, options)),
+      );
     }
     if (isImagePath(image)) return sourceOfFile(image);
     const named = await this.named.find(image);
@@ -70,10 +77,11 @@ export class Catalog {
       return sourceOfFile(named.path, image);
     }
     if (named?.kind === 'definition') {
-      return this.source(parseImageDefinition(await readFile(named.path, 'utf8'), `the image ${image}`));
+      const definition = parseImageDefinition(await readFile(named.path, 'utf8'), `the image ${image}`);
+      return this.source(await this.#renewed(definition, options));
     }
     if (image === stdlibImage.name) return stdlibImage;
-    if (isRecipe(image)) return this.source(await this.recipe(image, options));
+    if (isRecipe(image)) return this.#once(image, () => this.recipe(image, options));
     const known = [...Object.keys(recipes), ...(await this.named.list())];
     const suggestion = `known are ${known.join(', ')}; vivarium image build --name makes more`;
     throw new InstallError(`There is no image called ${JSON.stringify(image)}: ${suggestion}.`, {
@@ -92,7 +100,7 @@ export class Catalog {
 
   source(definition: ImageDefinition): ImageSource {
     const source = imageSource(definition, this.wheels);
-    this.#definitions.set(source.lockHash, definition);
+    remember(this.#definitions, source.lockHash, definition);
     return source;
   }
 
@@ -101,13 +109,34 @@ export class Catalog {
     return this.#definitions.get(source.lockHash);
   }
 
+  /** Those of an image, also of one that is only a file. */
+  async packagesIn(source: ImageSource): Promise<{ name: string; version: string }[]> {
+    const definition = this.definitionOf(source);
+    if (definition !== undefined || source.path === undefined) return definition?.lock.packages ?? [];
+    const { contents } = await headerOfFile(source.path);
+    return contents.wheels.flatMap((file) => wheelParts(file) ?? []);
+  }
+
   async recipe(name: keyof typeof recipes, options: FindOptions = {}): Promise<ImageDefinition> {
-    return recipeImage(name, await this.lock(recipes[name], options));
+    return recipeImage(name, await this.#lockOfImage(recipes[name], options));
   }
 
   /** Requirements to exact wheels, by micropip in a worker. Rejects with `InstallError`. */
   async lock(requirements: readonly string[], options: FindOptions = {}): Promise<Lock> {
-    return resolveLock(requirements, { ...options, wheels: this.wheels, kernel: this.#resolver(options) });
+    const { wheels } = this;
+    const known = options.refresh ? undefined : await knownLock(requirements, wheels, options.signal);
+    if (known !== undefined) return known;
+    // One at a time: a resolver takes a worker, and what comes next may ask the same.
+    const before = this.#resolving;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#resolving = promise;
+    try {
+      await before;
+      options.signal?.throwIfAborted();
+      return await resolveLock(requirements, { ...options, wheels, kernel: this.#resolver(options) });
+    } finally {
+      resolve();
+    }
   }
 
   /** Top-level modules that a script imports and the standard library doesn't have. */
@@ -135,8 +164,23 @@ export class Catalog {
     });
   }
 
-  async #defineFor(packages: readonly string[], options: FindOptions): Promise<ImageDefinition> {
-    return defineImage('packages', await this.lock(packages, options));
+  async #once(key: string, define: () => Promise<ImageDefinition>): Promise<ImageSource> {
+    const source = this.#found.get(key) ?? this.source(await define());
+    remember(this.#found, key, source);
+    return source;
+  }
+
+  /** What was locked for another Pyodide is resolved again. */
+  async #renewed(definition: ImageDefinition, options: FindOptions): Promise<ImageDefinition> {
+    const { lock, requirements } = definition;
+    const { version, abi } = await this.wheels.pyodide();
+    if (lock.pyodide === version && lock.abi === abi) return definition;
+    return { ...definition, lock: await this.#lockOfImage(requirements, options) };
+  }
+
+  async #lockOfImage(requirements: readonly string[], options: FindOptions): Promise<Lock> {
+    const earlier = options.refresh ? undefined : await earlierLock(requirements, this.wheels);
+    return earlier ?? this.lock(requirements, options);
   }
 
   #resolver({ onProgress }: FindOptions): EngineResolver {
@@ -146,4 +190,14 @@ export class Catalog {
       ...(onProgress && { onProgress }),
     });
   }
+}
+
+const maxRemembered = 1000;
+
+/** Callers may name as many images as they like: the oldest are forgotten. */
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  const oldest = map.keys().next().value;
+  if (map.size > maxRemembered && oldest !== undefined) map.delete(oldest);
 }

@@ -6,6 +6,7 @@ import type { Fingerprint } from '../image/header.ts';
 import { parseImageDefinition } from '../packages/image-definition.ts';
 import { lockHash } from '../packages/lock.ts';
 import { recipeOf } from '../packages/recipes.ts';
+import { isDiskError } from '../util/disk-error.ts';
 import { type ImageInfo, imageInfo, verifiedInfo } from './image-info.ts';
 import { isImagePath, NamedImages } from './named-images.ts';
 
@@ -177,7 +178,7 @@ export class ImageFiles {
       });
     } catch (error) {
       // Gone, or damaged: using it tells.
-      if (error instanceof InstallError || (error instanceof Error && 'syscall' in error)) return name;
+      if (error instanceof InstallError || isDiskError(error)) return name;
       throw error;
     }
   }

@@ -10,6 +10,7 @@ import { stdlibImage } from '../packages/image-source.ts';
 import { checkLockFits, defaultImports, type Lock } from '../packages/lock.ts';
 import { isRecipe, recipes } from '../packages/recipes.ts';
 import type { Progress } from '../runtime.ts';
+import { isDiskError } from '../util/disk-error.ts';
 import { Catalog, type CatalogOptions } from './catalog.ts';
 import { ImageFiles, type Pruned, type PruneOptions } from './image-files.ts';
 import { type ImageInfo, verifiedInfo } from './image-info.ts';
@@ -151,7 +152,7 @@ export class CachedImages implements Images {
       await readExport(file, target, check, signal);
     } catch (error) {
       if (error instanceof ImageError) throw refusedImage(file, error.message, 'export it again', error);
-      if (!(error instanceof Error && 'syscall' in error)) throw error;
+      if (!isDiskError(error)) throw error;
       throw refusedImage(file, error.message, 'check the path', error);
     }
     await named.forgetDefinition(name);

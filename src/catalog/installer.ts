@@ -1,11 +1,10 @@
 import { InstallError } from '../errors/errors.ts';
 import type { ImageSource } from '../packages/image-source.ts';
+import type { InstallPolicy } from '../packages/install-policy.ts';
 import { closure, type Lock, type LockedPackage } from '../packages/lock.ts';
 import { normalizeName, requirementName } from '../packages/names.ts';
 import type { Progress } from '../runtime.ts';
 import { Catalog, type CatalogOptions } from './catalog.ts';
-
-export type InstallPolicy = 'never' | 'locked' | 'any';
 
 interface InstallContext {
   image: ImageSource;
@@ -36,10 +35,12 @@ export class PolicyInstaller {
     { image, signal, onProgress }: InstallContext,
   ): Promise<{ packages: { name: string; version: string }[]; wheels: Uint8Array[] }> {
     for (const requirement of requirements) refuseAddresses(requirement);
-    const present = this.#catalog.definitionOf(image)?.lock.packages ?? [];
+    const held = await this.#catalog.packagesIn(image);
+    const present = new Map(held.map(({ name, version }) => [name, version]));
     const wanted = await this.#resolve(requirements, present, { signal, onProgress });
-    const there = new Set(present.map(({ name, version }) => `${name} ${version}`));
-    const missing = wanted.filter(({ name, version }) => !there.has(`${name} ${version}`));
+    const other = wanted.find(({ name, version }) => (present.get(name) ?? version) !== version);
+    if (other !== undefined) throw exchanged(other, present.get(other.name) ?? '');
+    const missing = wanted.filter(({ name }) => !present.has(name));
     const wheels = await this.#catalog.wheels.fetch(missing, { signal, onProgress });
     return {
       packages: missing.map(({ name, version }) => ({ name, version })),
@@ -49,17 +50,24 @@ export class PolicyInstaller {
 
   async #resolve(
     requirements: readonly string[],
-    present: readonly LockedPackage[],
+    present: ReadonlyMap<string, string>,
     options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
   ): Promise<LockedPackage[]> {
     const locked = this.#policy === 'any' ? undefined : this.#fromLock(requirements);
     if (locked !== undefined) return locked;
     const catalog = this.#policy === 'any' ? this.#catalog : this.#mirrorOnly;
     if (this.#policy === 'never' || catalog === undefined) throw this.#refusal(requirements);
-    // What the image holds can't be exchanged any more.
-    const fixed = present.map(({ name, version }) => `${name}==${version}`);
     try {
-      return (await catalog.lock([...requirements, ...fixed], options)).packages;
+      const { packages } = await catalog.lock(requirements, options);
+      // What the image holds can't be exchanged any more.
+      const others = packages.filter(({ name, version }) => (present.get(name) ?? version) !== version);
+      if (others.length === 0) return packages;
+      const fixed = others.map(({ name }) => `${name}==${present.get(name)}`);
+      const fitting = await catalog.lock([...requirements, ...fixed], options).catch((error: unknown) => {
+        if (isUnmet(error)) return undefined;
+        throw error;
+      });
+      return fitting?.packages ?? packages;
     } catch (error) {
       // It may well be where this policy doesn't look.
       const isElsewhere =
@@ -101,6 +109,18 @@ export class PolicyInstaller {
     const failure = { reason: 'not_allowed', package: name, suggestion } as const;
     return new InstallError(`${name} can't be installed: ${why}; ${suggestion}.`, failure, cause);
   }
+}
+
+function isUnmet(error: unknown): boolean {
+  return error instanceof InstallError && ['conflict', 'not_found', 'no_wheel'].includes(error.reason);
+}
+
+function exchanged({ name, version }: LockedPackage, present: string): InstallError {
+  const suggestion = `freeze what the run needs into its image: --with ${name}==${version}, packages: ['${name}==${version}']`;
+  return new InstallError(
+    `${name} ${version} can't be installed: the image holds ${name} ${present}, which can't be exchanged; ${suggestion}.`,
+    { reason: 'conflict', package: name, suggestion },
+  );
 }
 
 /** Code that isn't trusted must not have the host fetch from where it likes. */

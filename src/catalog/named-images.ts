@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { InstallError } from '../errors/errors.ts';
 import { decodePrelude, preludeBytes, readHeader } from '../image/format.ts';
@@ -7,6 +7,7 @@ import { ImageError, type ImageHeader } from '../image/header.ts';
 import { encodeImageDefinition, type ImageDefinition } from '../packages/image-definition.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import { isRecipe } from '../packages/recipes.ts';
+import { isDiskError } from '../util/disk-error.ts';
 
 export type NamedImage = { kind: 'file'; path: string } | { kind: 'definition'; path: string };
 
@@ -110,6 +111,8 @@ export async function sourceOfFile(path: string, name: string = basename(path)):
 /** Rejects with `InstallError` when the file is missing or no image. Checksums aren't looked at. */
 export async function headerOfFile(path: string): Promise<ImageHeader> {
   try {
+    // Opening a pipe would wait for its writer.
+    if (!(await stat(path)).isFile()) throw new ImageError('it is no file');
     await using file = await open(path);
     const { size } = await file.stat();
     const prelude = new Uint8Array(Math.min(preludeBytes, size));
@@ -119,7 +122,7 @@ export async function headerOfFile(path: string): Promise<ImageHeader> {
     await file.read(first, 0, first.length, 0);
     return readHeader(first, size - filesOffset);
   } catch (error) {
-    if (!(error instanceof ImageError) && !(error instanceof Error && 'syscall' in error)) throw error;
+    if (!(error instanceof ImageError) && !isDiskError(error)) throw error;
     const missing = 'code' in error && error.code === 'ENOENT';
     const suggestion = missing
       ? 'check the path'

@@ -13,6 +13,8 @@ import type { Progress, Value } from '../runtime.ts';
 /** Of the resolver's own interpreter. */
 const memoryBytes = 512 * 1024 * 1024;
 const bootTimeoutMs = 60_000;
+/** Of micropip's own work; fetching has limits of its own. */
+const timeoutMs = 120_000;
 const valueBytes = 64 * 1024 * 1024;
 
 export interface ResolverOptions {
@@ -116,7 +118,7 @@ function runMessage(code: string, globals: Record<string, unknown>): Omit<RunMes
     seed: null,
     figures: 'png',
     limits: {
-      timeoutMs: 0,
+      timeoutMs,
       cpuMs: 0,
       memoryBytes,
       outputBytes: 1024 * 1024,

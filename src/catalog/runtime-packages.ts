@@ -1,8 +1,9 @@
 import type { Engine } from '../engines/engine.ts';
 import { defaultCacheDir } from '../engines/image-cache.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
+import type { InstallPolicy } from '../packages/install-policy.ts';
 import { Catalog, type CatalogOptions, type FindOptions } from './catalog.ts';
-import { type InstallPolicy, PolicyInstaller } from './installer.ts';
+import { PolicyInstaller } from './installer.ts';
 import { lockText } from './package-tools.ts';
 
 export interface RuntimePackageOptions {

@@ -86,8 +86,12 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
     // Not warmed: that would make the worker practise before its only run.
     runtime = await host.createRuntime({ ...request, packages }, toldOf);
     abort.signal.throwIfAborted();
+    // Told when the bar is gone: why it took so long, as when an image can't be kept.
+    const warnings = new Set<string>();
+    runtime.subscribe((event) => event.type === 'warning' && warnings.add(event.message));
     running = true;
     const execution = await execute(runtime, code, { files, stdin, env, ...toldOf }, request, { host, bar });
+    if (!request.quiet) for (const warning of warnings) say(host.stderr, warning);
     const outcomes = writeOutputs([...execution.files, ...(request.json ? [] : pictureFiles(execution))], {
       folder: request.out ?? '.',
       replace: request.out !== undefined || request.force === true,

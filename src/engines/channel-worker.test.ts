@@ -259,9 +259,10 @@ describe('ChannelWorker', () => {
         { error: { code: 'install', message: 'no numpy', details: { reason: 'no_wheel' } }, body: 'null' },
       ]);
       const thrown = await answersTo(() => {
-        throw new TypeError('a bug');
+        throw new TypeError('a bug', { cause: new Error('in /home/operator') });
       });
-      expect(thrown).toMatchObject([{ error: { code: 'internal' }, body: 'null' }]);
+      // Nothing of where in the host it came from.
+      expect(thrown).toMatchObject([{ error: { code: 'internal', stack: null, cause: null }, body: 'null' }]);
     });
 
     it('has no answer for a worker that is gone, and harms nobody', async () => {

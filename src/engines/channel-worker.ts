@@ -143,7 +143,9 @@ export class ChannelWorker implements Worker {
       const answer = await onAsk(question);
       this.#channel.notify({ kind: 'answer', id, error: null, ...answer });
     } catch (error) {
-      this.#channel.notify({ kind: 'answer', id, error: { ...toWire(error), stack: null }, ...refusal });
+      // Where in the host it came from is nothing that code may know.
+      const told = { ...toWire(error), stack: null, cause: null };
+      this.#channel.notify({ kind: 'answer', id, error: told, ...refusal });
     }
   }
 

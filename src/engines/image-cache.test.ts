@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ImageCache, type ImageWriter } from './image-cache.ts';
+import { basename, isAbsolute, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaultCacheDir, ImageCache, type ImageWriter } from './image-cache.ts';
 
 const fingerprint = { pyodide: '1', buildId: '2', kernelHash: '3', lockHash: '' };
 const image = Uint8Array.of(1, 2, 3);
@@ -189,4 +189,10 @@ describe('ImageCache', () => {
     // Not built for nothing.
     expect(built).toBe(false);
   });
+});
+
+it('lies in the cache folder of the user when the variable is empty', () => {
+  vi.stubEnv('VIVARIUM_CACHE_DIR', '');
+  expect(isAbsolute(defaultCacheDir())).toBe(true);
+  vi.unstubAllEnvs();
 });

@@ -8,7 +8,7 @@ import type { Fingerprint } from '../image/header.ts';
 
 /** `VIVARIUM_CACHE_DIR`, or the user's cache folder as the platform has it. */
 export function defaultCacheDir(): string {
-  return process.env.VIVARIUM_CACHE_DIR ?? envPaths('vivarium', { suffix: '' }).cache;
+  return process.env.VIVARIUM_CACHE_DIR || envPaths('vivarium', { suffix: '' }).cache;
 }
 
 export function imagesDir(cacheDir: string): string {

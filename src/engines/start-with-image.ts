@@ -2,6 +2,7 @@ import { InstallError, WorkerError } from '../errors/errors.ts';
 import type { Fingerprint } from '../image/header.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import type { BuildPackages, InitOptions } from '../protocol/messages.ts';
+import { isDiskError } from '../util/disk-error.ts';
 import type { ChannelWorker } from './channel-worker.ts';
 import { buildTimeoutMs, type StartOptions } from './engine.ts';
 import type { ImageCache } from './image-cache.ts';
@@ -95,8 +96,4 @@ function unusable(path: string, error: WorkerError): InstallError {
 
 function isImageError(error: unknown): error is WorkerError {
   return error instanceof WorkerError && error.details.name === 'ImageError';
-}
-
-function isDiskError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'code' in error;
 }

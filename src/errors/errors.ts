@@ -65,6 +65,8 @@ export type InstallReason =
   | 'hash_mismatch'
   /** The mirror is missing, or is none. */
   | 'mirror'
+  /** The cache folder has no room, or can't be written to. */
+  | 'disk'
   /** A source could not be reached, or `--offline` forbids it. */
   | 'network'
   /** A wheel that is damaged, too large, or climbs out of its folder. */

@@ -347,6 +347,7 @@ describe('what is no image', () => {
     ['a folder with an empty name', tree({ folders: ['/a//b'] })],
     ['a folder with a slash behind', tree({ folders: ['/a/'] })],
     ['a folder with a zero in it', tree({ folders: ['/a\0'] })],
+    ['a folder with a path without end', tree({ folders: ['/a'.repeat(10_000_000)] })],
     ['a file that climbs', tree({ files: [['/..', 0, 0]] })],
     ['a file of negative length', tree({ files: [['/a', -1, 0]] })],
     [

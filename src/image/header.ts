@@ -175,9 +175,12 @@ function isLibrary(value: unknown): boolean {
   );
 }
 
+/** As on every system that Python knows; of millions of segments the expression below would overflow the stack. */
+const maxPathChars = 4096;
+
 /** Absolute, and without segments that lead elsewhere. */
 function isPath(value: unknown): value is string {
-  return isText(value) && /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+$/.test(value);
+  return isText(value) && value.length <= maxPathChars && /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+$/.test(value);
 }
 
 function isTree(value: unknown): boolean {

@@ -2,6 +2,7 @@ import { InstallError, type InstallReason } from '../errors/errors.ts';
 import { type DecodedImage, encodeImage, libraryBytes, placePages } from '../image/format.ts';
 import { type Fingerprint, type ImageContents, ImageError } from '../image/header.ts';
 import type { BuildPackages } from '../protocol/messages.ts';
+import { wasmPageBytes } from '../util/wasm.ts';
 import { ownDescriptors } from './devices.ts';
 import { LibraryTracker } from './libraries.ts';
 import { clearDeadStack, heapTop, type MemoryLimit, scrubFreeMemory } from './memory.ts';
@@ -201,11 +202,13 @@ export function freezeInterpreter(
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), module.stackSave());
   const { tree, contents: files } = readTree(module.FS, ownDescriptors);
+  // All above the allocator's end is zero, and would have to be made so again by every rewind.
+  const heapBytes = Math.ceil(heapTop(module) / wasmPageBytes) * wasmPageBytes;
   const header = {
     fingerprint,
     contents,
     python,
-    heapBytes: module.HEAPU8.length,
+    heapBytes,
     heapTop: heapTop(module),
     stackPointer: module.stackSave(),
     executeAddress,
@@ -213,7 +216,7 @@ export function freezeInterpreter(
     linked: libraries.record(module),
     tree,
   };
-  return encodeImage(header, module.HEAPU8, files);
+  return encodeImage(header, module.HEAPU8.subarray(0, heapBytes), files);
 }
 
 /** Files under `site-packages`: the harness, and packages. */

@@ -84,7 +84,12 @@ export class LayeredFiles {
     this.#quota = quota;
   }
 
-  /** What is written meanwhile counts for no quota: the host has bounded it. */
+  /** What `exempt` has written since the last rewind. */
+  get exemptBytes(): number {
+    return this.#exemptBytes;
+  }
+
+  /** What is written meanwhile counts for no quota. */
   exempt(write: () => void): void {
     const quota = this.#quota;
     const bytes = this.#bytes;

@@ -2,7 +2,6 @@ import { InstallError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
 import type { DecodedImage } from '../image/format.ts';
 import type { Fingerprint } from '../image/header.ts';
-import { unpackWheel } from '../packages/unpack-wheel.ts';
 import type {
   HostMessage,
   Question,
@@ -30,6 +29,7 @@ import { Output } from './output.ts';
 import { homeFolder } from './pyodide-internals.ts';
 import { RunStreams, type StreamHooks } from './run-streams.ts';
 import { SafePoint } from './safepoint.ts';
+import { unpackForRun } from './wheels.ts';
 
 export interface KernelOptions {
   /** See `signalWords`. */
@@ -291,12 +291,13 @@ export class Kernel {
       const { FS } = this.#interpreter.module;
       try {
         // All of them first: nothing half installed stays.
-        const unpacked = parts.map((wheel) => unpackWheel(wheel));
+        const unpacked = unpackForRun(parts, this.#files.exemptBytes);
         this.#files.exempt(() => {
           for (const files of unpacked) for (const [path, bytes] of files) writeFile(FS, path, bytes);
         });
       } catch (cause) {
         if (cause instanceof InstallError) return refusal(cause);
+        if (cause instanceof FS.ErrnoError) return refusal(inTheWay);
         throw cause;
       }
       return { error, body, parts: [] };
@@ -327,6 +328,11 @@ const notWhileBuilding: InstallError = new InstallError('Nothing can be installe
   package: '',
   suggestion: 'Add the package to those of the image.',
 });
+
+const inTheWay: InstallError = new InstallError(
+  'The files of a package could not be written: something else is in their place.',
+  { reason: 'conflict', package: '', suggestion: 'Remove what the code has put into site-packages.' },
+);
 
 function refusal(error: InstallError): ReturnType<StreamHooks['ask']> {
   return { error: toWire(error), body: 'null', parts: [] };

@@ -1,3 +1,4 @@
+import { InstallError } from '../errors/errors.ts';
 import type { ImageLibrary, LinkedLibraries } from '../image/header.ts';
 import type { LoadedLibrary, PyodideModule, WasmFunction } from './pyodide-internals.ts';
 
@@ -63,7 +64,7 @@ export class LibraryTracker {
       if (free.has(slot) || libraries.some((library) => isWithin(slot, library))) continue;
       const found: unknown = module.wasmTable.get(slot);
       const named = names.get(found) ?? names.get(this.#wrapped.get(found));
-      if (named === undefined) throw new Error(`table slot ${slot} holds a function without a name`);
+      if (named === undefined) throw unnamed(slot);
       slots.push([slot, ...named]);
     }
     return {
@@ -199,4 +200,9 @@ function isWithin(slot: number, { tableBase, tableSize }: ImageLibrary): boolean
 
 function newOffset(value: number): { value: number } {
   return new WebAssembly.Global<'i32'>({ value: 'i32', mutable: true }, value);
+}
+
+function unnamed(slot: number): InstallError {
+  const message = `an image can't hold a function that was made while it was built (table slot ${slot}), such as a callback of ctypes`;
+  return new InstallError(message, { reason: 'not_freezable', package: '', suggestion: '' });
 }

@@ -31,14 +31,14 @@ export class MemoryLimit {
     };
   }
 
-  /** Makes the memory exactly `bytes` large (a multiple of 64 KiB). */
+  /** Makes the memory `bytes` large (a multiple of 64 KiB), if it isn't larger from the start. */
   growTo(memory: WebAssembly.Memory, bytes: number): void {
     const limit = this.#limitBytes;
     if (bytes > limit) throw new Error(`Python needs ${bytes} bytes of memory, the limit is ${limit}`);
     this.#limitBytes = bytes;
     if (memory.buffer.byteLength < bytes) this.#resize(bytes);
     this.#limitBytes = limit;
-    if (memory.buffer.byteLength !== bytes) throw new Error(`memory could not be made ${bytes} bytes large`);
+    if (memory.buffer.byteLength < bytes) throw new Error(`memory could not be made ${bytes} bytes large`);
   }
 
   set(limitBytes: number): void {
@@ -61,7 +61,9 @@ export class Baseline {
   readonly #references: readonly number[];
   readonly #stackPointer: number;
   readonly #tableLength: number;
+  readonly #freeSlots: number;
   readonly #libraries: number;
+  #tableWrites = 0;
 
   /** With the image that has just been restored nothing has to be copied: the heap is what its pages say. */
   constructor(module: PyodideModule, image: DecodedImage | null) {
@@ -76,7 +78,18 @@ export class Baseline {
     this.#zeros = gapsBetween(this.#kept, [stackEnd, this.#stackPointer], this.#top);
     this.#references = referenceSlots(module);
     this.#tableLength = module.wasmTable.length;
+    this.#freeSlots = module.freeTableIndexes.length;
     this.#libraries = libraryCount(module);
+    this.#watch(module.wasmTable);
+  }
+
+  /** A run with the right bytes in the heap can have libffi free and fill any slot, and the length stays the same. */
+  #watch(table: WebAssembly.Table): void {
+    const set = table.set.bind(table);
+    table.set = (index, value) => {
+      this.#tableWrites += 1;
+      set(index, value);
+    };
   }
 
   /** Why the kernel can't be put back, or undefined. */
@@ -84,6 +97,8 @@ export class Baseline {
     const module = this.#module;
     if (libraryCount(module) !== this.#libraries) return 'the run loaded a dynamic library';
     if (module.wasmTable.length !== this.#tableLength) return 'the run added functions to the table';
+    if (this.#tableWrites > 0 || module.freeTableIndexes.length !== this.#freeSlots)
+      return 'the run changed the table of functions';
     // JavaScript that a run got hold of may call into Python later: timers, promises, finalizers. Code has to dig for
     // it (nothing hands it out), and then its worker is replaced.
     const now = referenceSlots(module);
@@ -99,10 +114,10 @@ export class Baseline {
   restore(): void {
     const module = this.#module;
     const heap = module.HEAPU8;
-    const usedTop = heapTop(module);
     for (const { start, bytes } of this.#kept) heap.set(bytes, start);
     for (const [start, end] of this.#zeros) heap.fill(0, start, end);
-    if (usedTop > this.#top) heap.fill(0, this.#top, usedTop);
+    // Not only what the allocator took: raw memory can be written to anywhere.
+    heap.fill(0, this.#top);
     clearDeadStack(heap, module._emscripten_stack_get_end(), this.#stackPointer);
     module.stackRestore(this.#stackPointer);
   }

@@ -6,6 +6,7 @@ import type {
   WorkerMessage,
 } from '../protocol/messages.ts';
 import { parseWorkerMessage } from '../protocol/parse.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
 import { ChannelError, encodeHarnessFrame, type HarnessFrame, HarnessReader } from './channel.ts';
 import type { Output } from './output.ts';
 
@@ -48,6 +49,7 @@ export class RunStreams {
   readonly #output: Output;
   readonly #hooks: StreamHooks;
   #id = '';
+  #building = false;
   #result: HarnessFrame | undefined;
 
   constructor(output: Output, hooks: StreamHooks) {
@@ -59,6 +61,7 @@ export class RunStreams {
   /** What the harness does when it boots; its result is `{failure}`. */
   beginBuild({ imports, warm }: Pick<BuildPackages, 'imports' | 'warm'>): void {
     this.#id = 'build';
+    this.#building = true;
     this.reader.begin(frameSlackBytes);
     this.request.set(encodeHarnessFrame({ imports, warm }, []));
   }
@@ -66,6 +69,7 @@ export class RunStreams {
   begin(message: RunMessage, env: Record<string, string>): void {
     const { limits } = message;
     this.#id = message.id;
+    this.#building = false;
     this.#result = undefined;
     this.stdin.set(new TextEncoder().encode(message.stdin));
     this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
@@ -95,7 +99,7 @@ export class RunStreams {
       this.#result = frame;
       return;
     }
-    if (json.kind === 'progress') {
+    if (json.kind === 'progress' && this.#building) {
       this.#hooks.progress(String(json.message));
       return;
     }
@@ -120,12 +124,25 @@ export class RunStreams {
   /** The harness reads the answer next. */
   #ask(question: unknown): void {
     this.#output.flush();
-    const asked = parseWorkerMessage({ kind: 'ask', id: this.#id, question });
-    if (asked.kind !== 'ask') throw new ChannelError('frame is no question');
-    const { error, body, parts } = this.#hooks.ask(this.#id, asked.question);
+    const { error, body, parts } = this.#answerTo(question);
     const said = error === null ? null : { code: error.code, message: error.message, details: error.details };
     const answer = { kind: 'answer', error: said, body: error === null ? JSON.parse(body) : null };
     this.request.set(encodeHarnessFrame(answer, parts));
+  }
+
+  #answerTo(question: unknown): ReturnType<StreamHooks['ask']> {
+    let asked: WorkerMessage;
+    try {
+      asked = parseWorkerMessage({ kind: 'ask', id: this.#id, question });
+    } catch (cause) {
+      // A requirement of a thousand lines, say: the host would refuse the message, and end the worker.
+      if (!(cause instanceof ProtocolError)) throw cause;
+      const details = { reason: 'bad_requirement', package: '', suggestion: '' };
+      const error = { code: 'install', message: cause.message, details, stack: null, cause: null };
+      return { error, body: 'null', parts: [] };
+    }
+    if (asked.kind !== 'ask') throw new ChannelError('frame is no question');
+    return this.#hooks.ask(this.#id, asked.question);
   }
 }
 

@@ -199,7 +199,9 @@ export function lockFromDistribution(
   return { ...lock, packages: closure(lock, requirements) };
 }
 
-/** Of the resolver's own image. */
+/** Of the resolver's own image. Throws `InstallError` (`mirror`). */
 export function micropipLock(distribution: Distribution, pyodide: InstalledPyodide): Lock {
+  if (!distribution.packages.has('micropip'))
+    throw mirrorError('the mirror has no micropip, which resolves', `add it to its ${pyodideLockFile}`);
   return lockFromDistribution(distribution, pyodide, ['micropip']);
 }

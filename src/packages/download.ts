@@ -39,7 +39,7 @@ export class PartialDownloads {
     this.#http = http;
   }
 
-  /** Fetches a file, going on where an earlier download stopped. Rejects with `InstallError`, and keeps what came for the next time. */
+  /** Fetches a file, going on where an earlier download stopped. Rejects with `InstallError`, and keeps what came when the next time may go on with it. */
   async download(options: DownloadOptions): Promise<Downloaded> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const key = createHash('sha256').update(options.url).digest('hex').slice(0, 32);
@@ -52,7 +52,9 @@ export class PartialDownloads {
       });
       return { path: part.path, resumed: resumed && part.resumed };
     } catch (error) {
-      if (part.size === 0) await rm(part.path, { force: true });
+      const resumable =
+        options.signal?.aborted || (error instanceof InstallError && error.reason === 'network');
+      if (part.size === 0 || !resumable) await rm(part.path, { force: true });
       else await rename(part.path, this.#path(key, part.etag, '')).catch(() => undefined);
       throw error;
     }

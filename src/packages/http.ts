@@ -44,7 +44,11 @@ export class Http {
     init: { method?: 'GET' | 'HEAD'; headers?: Record<string, string>; signal?: AbortSignal },
   ): Promise<Response> {
     if (this.#sources.offline)
-      throw networkError(url, 'it is not in the cache, and --offline forbids to fetch it');
+      throw networkError(
+        url,
+        'it is not in the cache, and --offline forbids to fetch it',
+        'run it once without --offline, or name a folder with the wheels by --mirror',
+      );
     let at = url;
     for (let hop = 0; hop <= maxRedirects; hop++) {
       if (!/^https?:/i.test(at)) throw networkError(url, 'it leads to something else than http: or https:');
@@ -79,7 +83,11 @@ export class Http {
       }
       if (response.status === 401 || response.status === 403 || response.status === 407) {
         await response.body?.cancel();
-        throw networkError(url, `the server answers ${response.status}: credentials are missing or wrong`);
+        throw networkError(
+          url,
+          `the server answers ${response.status}: credentials are missing or wrong`,
+          'put them into the URL of PIP_INDEX_URL or of the mirror',
+        );
       }
       return response;
     }
@@ -107,7 +115,7 @@ export class Http {
         if (!(error instanceof TransientError)) throw error;
         failures = gained() > before ? 1 : failures + 1;
         if (failures >= maxFailures || attempts >= maxAttempts) {
-          throw networkError(url, `${error.message} (tried ${attempts} times)`, error);
+          throw networkError(url, `${error.message} (tried ${attempts} times)`, undefined, error);
         }
         await this.#wait(firstDelayMs * 2 ** (failures - 1), signal);
       }
@@ -172,16 +180,21 @@ export class Http {
   }
 }
 
-export function networkError(url: string, problem: string, cause?: unknown, packageName = ''): InstallError {
-  const suggestion = 'check the connection, or name a folder with the wheels by --mirror';
+export function networkError(
+  url: string,
+  problem: string,
+  suggestion = 'check the connection, or name a folder with the wheels by --mirror',
+  cause?: unknown,
+): InstallError {
+  const shown = withoutCredentials(url);
   return new InstallError(
-    `${packageName === '' ? '' : `${packageName}: `}${withoutCredentials(url)} can't be fetched: ${problem}; ${suggestion}`,
-    { reason: 'network', package: packageName, suggestion, url: withoutCredentials(url) },
+    `${shown} can't be fetched: ${problem}; ${suggestion}`,
+    { reason: 'network', package: '', suggestion, url: shown },
     cause,
   );
 }
 
-export function withoutCredentials(url: string): string {
+function withoutCredentials(url: string): string {
   if (!URL.canParse(url)) return url;
   const parsed = new URL(url);
   parsed.username = '';

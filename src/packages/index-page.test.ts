@@ -53,3 +53,7 @@ test('the older JSON, by releases', () => {
 test.each([['null'], ['{'], ['[]'], ['{"files": 3}']])('%s links to nothing', (text) => {
   expect(readIndexPage(page(text, 'application/json')).links).toEqual([]);
 });
+
+test('a large page of tags that never end is read in no time', () => {
+  expect(readIndexPage(page('<a '.repeat(300_000), 'text/html')).links).toEqual([]);
+});

@@ -16,7 +16,7 @@ export interface IndexLink {
 export function readIndexPage(page: Page): { links: IndexLink[]; bytes: Uint8Array } {
   const content = new TextDecoder().decode(page.bytes);
   if (!/\bjson\b/.test(page.headers['content-type'] ?? '')) {
-    const links = [...content.matchAll(/<a\b[^>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi)]
+    const links = [...content.matchAll(/<a\b[^<>]*?\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi)]
       .map(([, double, single]) => linkOf((double ?? single ?? '').replaceAll('&amp;', '&'), page.url))
       .filter((link) => link !== undefined);
     return { links, bytes: page.bytes };

@@ -58,7 +58,7 @@ export const packageName: Reader<string> = (value, at) => {
   return normalizeName(found) === found ? found : fail(at, 'must be a normalised package name');
 };
 export const packageVersion: Reader<string> = matching(/^[A-Za-z0-9._!+-]+$/, 'a version', 100);
-export const wheelFileName: Reader<string> = matching(
+const wheelFileName = matching(
   /^[A-Za-z0-9][A-Za-z0-9._!+-]*\.whl$/,
   'the file name of a wheel, without a folder',
   200,

@@ -14,10 +14,12 @@ export function requirementName(requirement: string): string | undefined {
   return file === undefined ? undefined : wheelParts(file)?.name;
 }
 
-/** Name and version of a wheel file, or undefined when it is none. */
+/** Name and version of a wheel file, or undefined when it is none. What is one has no separator: it is used in paths. */
 export function wheelParts(fileName: string): { name: string; version: string } | undefined {
   const match =
-    /^([A-Za-z0-9][A-Za-z0-9._]*)-([A-Za-z0-9._!+]+)(?:-[0-9][^-]*)?-[^-]+-[^-]+-[^-]+\.whl$/.exec(fileName);
+    /^([A-Za-z0-9][A-Za-z0-9._]*)-([A-Za-z0-9._!+]+)(?:-[0-9][\w.]*)?-[\w.]+-[\w.]+-[\w.]+\.whl$/.exec(
+      fileName,
+    );
   const [, name, version] = match ?? [];
   return name === undefined || version === undefined ? undefined : { name: normalizeName(name), version };
 }

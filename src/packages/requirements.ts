@@ -89,7 +89,7 @@ async function readText(path: string): Promise<string> {
 // ---- requirements.txt ----------------------------------------------------------------------------------------------
 
 /** Of pip's options only `-r` means something here; hashes are dropped, since the lock has its own. */
-export async function requirementsFile(path: string): Promise<string[]> {
+async function requirementsFile(path: string): Promise<string[]> {
   const found: string[] = [];
   const seen = new Set<string>();
   const read = async (file: string): Promise<void> => {

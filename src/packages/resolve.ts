@@ -14,7 +14,7 @@ import {
 } from './lock.ts';
 import { fileNameOf, isUrl, normalizeName, requirementName, wheelParts } from './names.ts';
 import { checkRequirements } from './requirements.ts';
-import { findResolution, keepResolution, resolutionKey } from './resolution-cache.ts';
+import { findResolution, keepResolution, latestResolution, resolutionKey } from './resolution-cache.ts';
 import { type LocalWheel, localWheels, mirrorBaseUrl, ResolverAccess } from './resolver-access.ts';
 import { micropipIndex } from './sources.ts';
 import { topLevelModules, vetWheel } from './vet-wheel.ts';
@@ -64,12 +64,9 @@ export interface ResolveOptions {
  */
 export async function resolveLock(requirements: readonly string[], options: ResolveOptions): Promise<Lock> {
   const { wheels, kernel, refresh = false, signal, onProgress } = options;
-  const wanted = checkRequirements(requirements);
-  const pyodide = await wheels.pyodide();
-  if (wanted.length === 0) return emptyLock(pyodide);
-  const distribution = await loadDistribution(wheels.sources, pyodide, wheels.http, signal);
-  const local = await localWheels(wheels, distribution);
-  const key = resolutionKey({ requirements: wanted, pyodide, distribution, local, sources: wheels.sources });
+  if (requirements.length === 0) return emptyLock(await wheels.pyodide());
+  const asked = await questionOf(requirements, wheels, signal);
+  const { wanted, pyodide, distribution, local, key } = asked;
   const known = refresh ? undefined : await findResolution(wheels.cacheDir, key);
   if (known !== undefined) return known;
 
@@ -102,6 +99,38 @@ export async function resolveLock(requirements: readonly string[], options: Reso
   return lock;
 }
 
+/**
+ * Offline, where nothing is left but the caches: an earlier answer to the same question, whatever sources it came from. Its image or
+ * its wheels may be there.
+ */
+export async function earlierLock(
+  requirements: readonly string[],
+  wheels: WheelCache,
+): Promise<Lock | undefined> {
+  const { offline, mirror } = wheels.sources;
+  if (!offline || mirror?.kind === 'folder') return undefined;
+  return latestResolution(wheels.cacheDir, checkRequirements(requirements), await wheels.pyodide());
+}
+
+/** What was resolved before, from the same sources. */
+export async function knownLock(
+  requirements: readonly string[],
+  wheels: WheelCache,
+  signal?: AbortSignal,
+): Promise<Lock | undefined> {
+  if (requirements.length === 0) return emptyLock(await wheels.pyodide());
+  return findResolution(wheels.cacheDir, (await questionOf(requirements, wheels, signal)).key);
+}
+
+async function questionOf(requirements: readonly string[], wheels: WheelCache, signal?: AbortSignal) {
+  const wanted = checkRequirements(requirements);
+  const pyodide = await wheels.pyodide();
+  const distribution = await loadDistribution(wheels.sources, pyodide, wheels.http, signal);
+  const local = await localWheels(wheels, distribution);
+  const key = resolutionKey({ requirements: wanted, pyodide, distribution, local, sources: wheels.sources });
+  return { wanted, pyodide, distribution, local, key };
+}
+
 function emptyLock({ version, abi }: InstalledPyodide): Lock {
   return { version: lockVersion, pyodide: version, abi, requirements: [], packages: [] };
 }
@@ -114,6 +143,7 @@ const reasons = Object.keys({
   conflict: true,
   hash_mismatch: true,
   mirror: true,
+  disk: true,
   network: true,
   unsafe_wheel: true,
   not_allowed: true,
@@ -192,7 +222,7 @@ function failure(
       unreachable,
     );
   }
-  if (reason === 'not_found' && sources.offline) {
+  if (reason === 'not_found' && sources.offline && sources.indexUrls.length > 0) {
     const way = 'run it once without --offline, or put a wheel of it into a mirror folder';
     return new InstallError(
       `${answer.package} is in no source that can be had offline, and --offline forbids to ask an index; ${way}`,

@@ -58,3 +58,15 @@ test('an extra index is searched before the default', () => {
     /^PIP_INDEX_URL is no URL(?!.*secret)/,
   );
 });
+
+test('a password that is not encoded as it should be is taken as it stands', () => {
+  const { authorization } = resolveSources({}, { PIP_INDEX_URL: 'https://me:50%25%@index.example/simple' });
+  const pair = Buffer.from('me:50%25%').toString('base64');
+  expect(authorization('https://index.example/simple/x/')).toBe(`Basic ${pair}`);
+});
+
+test('a file: URL of another machine is no mirror', () => {
+  expect(() => resolveSources({ mirror: 'file://server/wheels' }, {})).toThrow(
+    expect.objectContaining({ reason: 'mirror' }),
+  );
+});

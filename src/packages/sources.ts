@@ -47,7 +47,7 @@ export function resolveSources(
       });
     }
     if (url.username !== '' || url.password !== '') {
-      const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+      const pair = `${decoded(url.username)}:${decoded(url.password)}`;
       credentials.set(url.origin, `Basic ${Buffer.from(pair).toString('base64')}`);
       url.username = '';
       url.password = '';
@@ -75,11 +75,24 @@ export function resolveSources(
 
 function readMirror(mirror: string, plain: (url: string) => string): Mirror {
   if (/^file:/i.test(mirror)) {
-    return { kind: 'folder', path: fileURLToPath(mirror) };
+    try {
+      return { kind: 'folder', path: fileURLToPath(mirror) };
+    } catch (error) {
+      throw mirrorError('the mirror is no file: URL of this machine', 'write it like file:///folder', error);
+    }
   }
   // A drive letter is no scheme.
   if (/^\w{2,}:\/\//.test(mirror)) return { kind: 'url', url: `${plain(mirror).replace(/\/+$/, '')}/` };
   return { kind: 'folder', path: resolve(mirror.replace(/^~(?=\/|$)/, homedir())) };
+}
+
+/** What isn't encoded rightly stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** For messages. */

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { InstallError, type InstallFailure } from '../errors/errors.ts';
 import type { Progress } from '../runtime.ts';
 import type { Clock } from '../util/clock.ts';
+import { isDiskError } from '../util/disk-error.ts';
 import { type InstalledPyodide, installedPyodide } from './distribution.ts';
 import { PartialDownloads } from './download.ts';
 import { Http } from './http.ts';
@@ -100,7 +101,7 @@ export class WheelCache {
     return inParallel(wanted, stop, async (wheel, index) => {
       const bytes =
         found[index] ??
-        (await this.#once(wheel.sha256, () =>
+        (await this.#once(this.pathOf(wheel), wheel.name, () =>
           this.#bring(wheel, signal, (done, total) => progress.set(index, done, total, wheel)),
         ));
       progress.set(index, bytes.length, bytes.length, wheel);
@@ -132,7 +133,7 @@ export class WheelCache {
     const { name, fileName, sha256 } = wheel;
     const cached = sha256 === undefined ? undefined : await this.find({ name, fileName, sha256 });
     if (cached !== undefined && sha256 !== undefined) return { bytes: cached, sha256 };
-    return this.#once(url, () => this.#download(url, wheel, signal));
+    return this.#once(url, name, () => this.#download(url, wheel, signal));
   }
 
   /** Where a wheel is to be had; a mirror folder that holds it is asked first, whatever its source. */
@@ -256,7 +257,7 @@ export class WheelCache {
   }
 
   /** In one process the same wheel is fetched once for all who ask at the same time. */
-  async #once<T>(key: string, fetch: () => Promise<T>): Promise<T> {
+  async #once<T>(key: string, name: string, fetch: () => Promise<T>): Promise<T> {
     const other = this.#underWay.get(key) as Promise<T> | undefined;
     // When it failed for the other one (it may have been stopped), it is ours to try.
     const shared = await other?.then(
@@ -264,9 +265,13 @@ export class WheelCache {
       () => undefined,
     );
     if (shared !== undefined) return shared.value;
-    const mine = fetch().finally(() => {
-      if (this.#underWay.get(key) === mine) this.#underWay.delete(key);
-    });
+    const mine = fetch()
+      .catch((error: unknown) => {
+        throw isDiskError(error) ? diskFailure(name, error) : error;
+      })
+      .finally(() => {
+        if (this.#underWay.get(key) === mine) this.#underWay.delete(key);
+      });
     this.#underWay.set(key, mine);
     return mine;
   }
@@ -303,6 +308,15 @@ function missing(name: string, fileName: string, where: string): InstallError {
     suggestion,
     fileName,
   });
+}
+
+function diskFailure(name: string, error: NodeJS.ErrnoException): InstallError {
+  const suggestion = 'make room, or name another cache folder by VIVARIUM_CACHE_DIR';
+  return new InstallError(
+    `${name} is not installed: ${error.message}; ${suggestion}`,
+    { reason: 'disk', package: name, suggestion },
+    error,
+  );
 }
 
 function failureOf(error: InstallError, name: string): InstallFailure {

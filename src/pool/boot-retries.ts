@@ -4,7 +4,7 @@ import { Breaker } from './breaker.ts';
 import type { PoolContext } from './context.ts';
 
 /** Another worker of an image that others are there for, after a boot of it failed. */
-export const otherImageRetryMs = 5000;
+const otherImageRetryMs = 5000;
 
 /**
  * When workers may be booted, after boots that failed. The circuit knows of the runtime's own image only: a run that

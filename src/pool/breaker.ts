@@ -1,6 +1,6 @@
 /** Failures in a row that open the circuit. */
 export const failuresToOpen = 5;
-export const firstBackoffMs = 100;
+const firstBackoffMs = 100;
 export const maxBackoffMs = 30_000;
 
 /**

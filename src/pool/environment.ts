@@ -1,7 +1,4 @@
-/** What a run may install: nothing, what the lock or the mirror holds, anything. */
-export type InstallPolicy = 'never' | 'locked' | 'any';
-
-export const installPolicies: readonly InstallPolicy[] = ['never', 'locked', 'any'];
+import { type InstallPolicy, installPolicies } from '../packages/install-policy.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

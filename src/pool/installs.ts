@@ -14,16 +14,19 @@ import type { Job } from './job.ts';
 import type { Stopper } from './stopper.ts';
 
 /** Code asks as it likes; these are far beyond what a program needs. */
-export const maxInstalls = 20;
-export const maxRequirements = 200;
+const maxInstalls = 20;
+const maxRequirements = 200;
 
 /** Half a frame: the rest is for what an answer says beside. */
 const maxWheelBytes = protocolLimits.maxFrameBytes / 2;
 
+/** A worker unpacks at least so many bytes of wheels in a millisecond. Its kernel's clock stands meanwhile: this is the host's. */
+const unpackBytesPerMs = 4096;
+
 interface Ongoing {
   readonly answer: PromiseWithResolvers<Answer>;
   readonly controller: AbortController;
-  end(): void;
+  end(extraMs?: number): void;
 }
 
 /** What one run asks for while it lasts: packages, one install at a time. Its deadline's clock stands meanwhile. */
@@ -77,11 +80,11 @@ export class Installs {
     const ongoing: Ongoing = {
       answer: Promise.withResolvers<Answer>(),
       controller,
-      end: () => {
+      end: (extraMs) => {
         this.#ongoing = undefined;
         timer.cancel();
         this.#job.installMs += clock.now() - startedAt;
-        this.#stopper.resume();
+        this.#stopper.resume(extraMs);
       },
     };
     this.#ongoing = ongoing;
@@ -120,7 +123,7 @@ export class Installs {
       return;
     }
     const body = JSON.stringify(packages.map(({ name, version }) => ({ name, version })));
-    ongoing.end();
+    ongoing.end(Math.floor(bytes / unpackBytesPerMs));
     ongoing.answer.resolve({ body, parts: wheels });
   }
 

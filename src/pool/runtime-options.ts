@@ -1,3 +1,4 @@
+import { type InstallPolicy, installPolicies } from '../packages/install-policy.ts';
 import type { Isolation, RunLimits, SomeLimits } from '../runtime.ts';
 import {
   boolean,
@@ -11,7 +12,7 @@ import {
   satisfying,
   string,
 } from '../util/options.ts';
-import { type Environment, type InstallPolicy, installPolicies, readEnvironment } from './environment.ts';
+import { type Environment, readEnvironment } from './environment.ts';
 import { defaultLimits, hardLimits, limitChecks, limitNames } from './limits.ts';
 
 // ---- types ---------------------------------------------------------------------------------------------------------

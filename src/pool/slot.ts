@@ -21,7 +21,7 @@ import {
 /** The engine times its boots itself; one that forgets to is given up this much later. */
 const bootSlackMs = 5000;
 /** A kernel that isn't clean after this time is replaced. */
-export const rewindTimeoutMs = 10_000;
+const rewindTimeoutMs = 10_000;
 
 export interface SlotOwner {
   ready(slot: Slot): void;

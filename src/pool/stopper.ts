@@ -2,7 +2,7 @@ import type { StopReason } from '../protocol/messages.ts';
 import type { Clock, Timer } from '../util/clock.ts';
 
 /** The kernel stops itself at its deadline; the host says it once more this much later. */
-export const interruptSlackMs = 100;
+const interruptSlackMs = 100;
 
 export interface StopActions {
   interrupt(reason: StopReason): void;
@@ -43,16 +43,16 @@ export class Stopper {
     this.#actions.interrupt(reason);
   }
 
-  /** The deadline's clock stands until `resume`. */
+  /** The deadline's clock stands until `resume`, and then goes on so much later. */
   pause(): void {
     if (this.#requested) return;
     this.#leftMs = this.#dueAt - this.#clock.now();
     this.#timer.cancel();
   }
 
-  resume(): void {
+  resume(extraMs = 0): void {
     if (this.#requested || this.#leftMs === undefined) return;
-    this.#dueAt = this.#clock.now() + this.#leftMs;
+    this.#dueAt = this.#clock.now() + this.#leftMs + extraMs;
     this.#leftMs = undefined;
     this.#timer = this.#deadline();
   }

@@ -196,8 +196,8 @@ export function decodeValue(json: Uint8Array | string, parts: readonly Uint8Arra
 
 class Decoder {
   readonly #parts: readonly Uint8Array[];
-  /** Aligned copies, one a part: many arrays over one part must not multiply it. */
-  readonly #copies = new Map<number, Uint8Array>();
+  /** Each part is one value's: what a megabyte holds must not be a million values when they are made into text. */
+  readonly #taken = new Set<number>();
 
   constructor(parts: readonly Uint8Array[]) {
     this.#parts = parts;
@@ -266,8 +266,10 @@ class Decoder {
   }
 
   #bytes(index: unknown): Uint8Array {
-    const part = isLength(index) ? this.#parts[index] : undefined;
-    return part ?? malformed('part');
+    const part = isLength(index) && !this.#taken.has(index) ? this.#parts[index] : undefined;
+    if (part === undefined) return malformed('part');
+    this.#taken.add(index as number);
+    return part;
   }
 
   #array(format: unknown, index: unknown, shape: unknown, named: unknown): Value {
@@ -281,7 +283,7 @@ class Decoder {
     const type = formats[layout.format];
     const length = product(shape) * layout.items;
     if (length * type.BYTES_PER_ELEMENT !== part.byteLength) return malformed('shape');
-    const bytes = part.byteOffset % type.BYTES_PER_ELEMENT === 0 ? part : this.#copy(index as number, part);
+    const bytes = part.byteOffset % type.BYTES_PER_ELEMENT === 0 ? part : new Uint8Array(part);
     // The cast: a part's memory is never shared, see `parts` in `read.ts`.
     const data = new type(bytes.buffer as ArrayBuffer, bytes.byteOffset, length);
     return shape.length === 1 && named === undefined ? data : { data, shape, dtype };
@@ -293,6 +295,9 @@ class Decoder {
       return malformed('frame');
     }
     if (columns.length !== data.length || dtypes.length !== data.length) return malformed('frame');
+    // Nothing but its length says how long it is.
+    if (columns.length === 0 && index === null && length > protocolLimits.maxBareRows)
+      return malformed('frame');
     if (!data.every((column): column is Column => isColumn(column, length))) return malformed('column');
     return new DataFrame({ columns, dtypes, data, ...indexOf(index, indexNames, length), length });
   }
@@ -304,12 +309,6 @@ class Decoder {
     if (length === undefined || !isColumn(data, length)) return malformed('series');
     return new Series({ name, dtype, data, ...indexOf(index, indexNames, length) });
   }
-
-  #copy(index: number, part: Uint8Array): Uint8Array {
-    const copy = this.#copies.get(index) ?? new Uint8Array(part);
-    this.#copies.set(index, copy);
-    return copy;
-  }
 }
 
 function isTexts(value: Value): value is string[] {
@@ -319,8 +318,14 @@ function isTexts(value: Value): value is string[] {
 function indexOf(index: Value, names: Value, length: number): Pick<DataFrame, 'index' | 'indexNames'> {
   if (index !== null && !isColumn(index, length)) return malformed('index');
   const known = (name: Value): name is string | null => name === null || typeof name === 'string';
-  if (!Array.isArray(names) || !names.every(known)) return malformed('index');
+  if (!Array.isArray(names) || names.length === 0 || !names.every(known)) return malformed('index');
+  if (names.length > 1 && !isLevels(index, names.length)) return malformed('index');
   return { index, indexNames: names };
+}
+
+/** Whether each row has one label a level. */
+function isLevels(index: Column | null, levels: number): boolean {
+  return Array.isArray(index) && index.every((row) => Array.isArray(row) && row.length === levels);
 }
 
 const floats = new Map<unknown, number>([

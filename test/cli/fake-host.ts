@@ -1,7 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import type { Host } from '../../src/cli/run.ts';
 import type { Desk } from '../../src/cli/work.ts';
-import type { Execution, Run, RunOptions, Runtime } from '../../src/runtime.ts';
+import type { Execution, Run, RunOptions, Runtime, RuntimeEvent } from '../../src/runtime.ts';
 
 export function execution(changes: Partial<Execution> = {}): Execution {
   return {
@@ -59,6 +59,10 @@ export function fakeDesk() {
 export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text: string }) {
   const { desk, ...rest } = fakeDesk();
   const state: { closed: boolean; runs: number; packages?: readonly string[] } = { closed: false, runs: 0 };
+  const subscribers = new Set<(event: RuntimeEvent) => void>();
+  const tell = (event: RuntimeEvent) => {
+    for (const listener of subscribers) listener(event);
+  };
   const unused = (): never => {
     throw new Error('the command line does not use this');
   };
@@ -83,7 +87,10 @@ export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text
     restart: unused,
     drain: unused,
     healthCheckAll: unused,
-    subscribe: unused,
+    subscribe(listener) {
+      subscribers.add(listener);
+      return () => subscribers.delete(listener);
+    },
     [Symbol.asyncDispose]: unused,
   };
   const host: Host = {
@@ -102,5 +109,5 @@ export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text
     stdin: Readable.from(stdin === undefined ? [] : [Buffer.from(stdin.text)]),
     stdinKind: stdin?.kind ?? 'none',
   };
-  return { host, state, ...rest };
+  return { host, state, tell, ...rest };
 }

@@ -175,7 +175,7 @@ describe.skipIf(folder === undefined)(
       [
         'no such package, offline',
         ['--with', 'nosuchthing', '--offline'],
-        {},
+        { PIP_NO_INDEX: '' },
         /nosuchthing is in no source .* offline/,
       ],
       [

@@ -97,6 +97,18 @@ test('output goes to its own stream as it comes, byte for byte', async () => {
   expect([stdout.text, stderr.text]).toEqual(['a', 'b']);
 });
 
+test.each([
+  [false, 'vivarium: no room\n'],
+  [true, ''],
+])('warnings of the runtime, once each (quiet: %s)', async (quiet, expected) => {
+  const { host, stderr, tell } = fakeHost(() => {
+    for (let n = 0; n < 2; n++) tell({ type: 'warning', message: 'no room' });
+    return execution();
+  });
+  expect(await run(request({ quiet }), host)).toBe(0);
+  expect(stderr.text).toBe(expected);
+});
+
 test('--json prints one document and nothing else', async () => {
   const { host, stdout, stderr } = fakeHost((_, { onStdout, onStderr }) => {
     onStdout?.('a', Uint8Array.of(0x61));

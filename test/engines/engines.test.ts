@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, Worker } from '../../src/engines/engine.ts';
 import type { ImageSource } from '../../src/packages/image-source.ts';
@@ -302,6 +304,12 @@ describe.each(engines)('the engine %s', (kind, createEngine) => {
       error: { name: 'InstallError', value: expect.stringContaining('Nothing can be installed here') },
     });
     expect(await finish(worker, '1 + 1')).toMatchObject({ text: '2' });
+  });
+
+  it('keeps no host waiting that has killed it meanwhile', async () => {
+    const asker = fileURLToPath(new URL('fixtures/asker.mjs', import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [asker, kind, dir], { timeout: 20_000 });
+    expect(stdout).toBe('ended\n');
   });
 
   // ---- the end ---------------------------------------------------------------------------------------------------

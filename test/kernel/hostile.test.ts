@@ -71,6 +71,11 @@ describe('the descriptors of the harness', () => {
       `${frame}os.write(1000, frame({"data": {}, "metadata": {}, "parts": []}))`,
       'neither',
     ],
+    [
+      'what only a build tells',
+      `${frame}os.write(1000, frame({"kind": "progress", "message": "x", "parts": []}))`,
+      'neither',
+    ],
     ['part of a frame', `${frame}os.write(1000, frame(b"{", 10**6))`, 'no result'],
   ])('end the kernel on %s, with the reason', async (_name, code, reason) => {
     expect(await crash(code)).toContain(reason);

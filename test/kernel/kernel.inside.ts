@@ -72,7 +72,8 @@ function state(): MemoryState {
 function unlikeImage({ header, pages }: DecodedImage): KernelReport['unlike'] {
   if (module === undefined) throw new Error('no module');
   const heap = module.HEAPU8;
-  const said = new Uint8Array(header.heapBytes);
+  // What the main module has from the start may be more.
+  const said = new Uint8Array(heap.length);
   let offset = 0;
   for (const [first, count] of header.pages) {
     const bytes = count * pageBytes;
@@ -80,7 +81,7 @@ function unlikeImage({ header, pages }: DecodedImage): KernelReport['unlike'] {
     offset += bytes;
   }
   const found: KernelReport['unlike'] = [];
-  if (heap.length !== said.length) found.push([said.length, heap.length - said.length]);
+  if (heap.length < header.heapBytes) found.push([heap.length, header.heapBytes - heap.length]);
   for (let at = 0; at < said.length; at += 1) {
     if (heap[at] === said[at]) continue;
     const start = at;

@@ -56,6 +56,18 @@ describe.skipIf(wheelFolder === undefined)('an image with dynamic libraries (whe
     }
   });
 
+  it('has memory cleared that the allocator knows nothing of', async () => {
+    const code = `import ctypes
+data = bytearray(2_000_000)
+ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(data)) + 4_000_000, 65, 16)`;
+    const { runs } = await restore({ runs: [runOf(code), runOf(code)] });
+    for (const { messages, after } of runs) {
+      expect(resultOf(messages)).toMatchObject({ status: 'ok' });
+      expect(messages.at(-1)).toMatchObject({ kind: 'rewound', dirty: null });
+      expect(after.restIsZero).toBe(true);
+    }
+  });
+
   // `Baseline` relies on it: a rewind goes back to the image's pages, not to a copy of the heap.
   it('is restored to exactly what its pages say, every time', async () => {
     const [first, second] = await Promise.all([restore({}), restore({})]);

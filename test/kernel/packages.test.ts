@@ -19,10 +19,12 @@ afterAll(() => inside[Symbol.asyncDispose]());
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
+const helper = 'import warnings\nanswer = 42\ndef warn(): warnings.warn("careful")\n';
+
 /** A kernel whose boot runs this script. */
 function build(code: string): Promise<KernelReport> {
   const warm = code === '' ? [] : [{ filename: 'warm.py', code }];
-  const packages = { wheels: [], files: new Map([['helper.py', bytes('answer = 42')]]), imports: [], warm };
+  const packages = { wheels: [], files: new Map([['helper.py', bytes(helper)]]), imports: [], warm };
   return inside.run<KernelReport>({ packages, freeze: true, runs: [] });
 }
 
@@ -51,6 +53,14 @@ it('an image has the files and descriptors that its scripts left, and every run 
     expect(messages.at(-1)).toMatchObject({ kind: 'rewound', dirty: null });
     expect(after).toStrictEqual(booted);
   }
+});
+
+it('what was warned of while the image was built is told again, in every run', async () => {
+  const { image } = await build('import helper\nhelper.warn()');
+  if (image === undefined) throw new Error('no image');
+  const code = 'import helper, sys\nsys.stderr = sys.stdout\nhelper.warn()\nhelper.warn()';
+  const { runs } = await inside.run<KernelReport>({ image, runs: [runOf(code), runOf(code)] });
+  for (const { messages } of runs) expect(outputOf(messages).match(/careful\n/g)).toHaveLength(1);
 });
 
 it.each([
@@ -129,6 +139,18 @@ it('installing takes none of the room that the run has for its own files', async
     answers: [answer(wheel(big))],
   });
   expect(resultOf(report.runs[0]?.messages ?? [])).toMatchObject({ status: 'ok', error: null });
+});
+
+it('files that can’t be written where a package has its own are an error in Python', async () => {
+  const code = `import os, site\nos.makedirs(site.getsitepackages()[0] + "/thing.py")\ntry:\n    import micropip\n    await micropip.install("thing")\nexcept Exception as error:\n    print(error.reason)`;
+  const { runs } = await ask(code, answer(wheel({ 'thing.py': 'x = 1' })));
+  expect(outputOf(runs[0]?.messages ?? [])).toBe('conflict\n');
+});
+
+it('a question that the host would not take is an error in Python', async () => {
+  const code = `import micropip\ntry:\n    await micropip.install("thing\\n" * 1000)\nexcept Exception as error:\n    print(type(error).__name__, error)`;
+  const { runs } = await ask(code);
+  expect(outputOf(runs[0]?.messages ?? [])).toMatch(/^InstallError .*requirements\[0\]: 6000 chars/);
 });
 
 it('a refusal is an error in Python, and the run may go on', async () => {

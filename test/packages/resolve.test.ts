@@ -19,7 +19,12 @@ import {
   parseImageDefinition,
 } from '../../src/packages/image-definition.ts';
 import { recipes } from '../../src/packages/recipes.ts';
-import { type ResolveRequest, type ResolverKernel, resolveLock } from '../../src/packages/resolve.ts';
+import {
+  earlierLock,
+  type ResolveRequest,
+  type ResolverKernel,
+  resolveLock,
+} from '../../src/packages/resolve.ts';
 import { resolveSources } from '../../src/packages/sources.ts';
 import { topLevelModules, vetWheel } from '../../src/packages/vet-wheel.ts';
 import { WheelCache } from '../../src/packages/wheel-cache.ts';
@@ -170,6 +175,13 @@ describe('a mirror folder', () => {
     });
   });
 
+  test('without micropip', async () => {
+    await writeFile(join(mirror, pyodideLockFile), pyodideLock([makeWheel('app')]));
+    const { wheels, pyodide } = { wheels: cache({ mirror }), pyodide: await installedPyodide() };
+    const distribution = await loadDistribution(wheels.sources, pyodide, wheels.http);
+    expect(() => micropipLock(distribution, pyodide)).toThrow('the mirror has no micropip');
+  });
+
   test('a mirror on a server without a lock', async () => {
     await using server = await serve((_, response) => void response.writeHead(404).end());
     const never = kernel(() => expect.unreachable());
@@ -267,6 +279,27 @@ describe('an index', () => {
     const wheels = cache({ mirror, env: { PIP_INDEX_URL: `${server.url}simple` } });
     await expect(resolveLock(['x'], { wheels, kernel: micropip })).rejects.toThrow('done');
     expect(server.requests).toEqual([]);
+  });
+
+  test('a link whose file name is a path leads nowhere', async () => {
+    await fillMirror();
+    const path = `/files/from_index-3.1-py3-none-any${encodeURIComponent('/../../../escaped')}.whl`;
+    await using server = await serve((request, response) => {
+      if (request.url === path) return void response.end(wheel.bytes);
+      response.setHeader('content-type', 'text/html');
+      response.end(`<a href="${path}">x</a>`);
+    });
+    const micropip = kernel(async (_, fetch) => {
+      await fetch(`${server.url}simple/from-index/`);
+      await fetch(new URL(path, server.url).href);
+      expect.unreachable();
+    });
+    const wheels = cache({ mirror, env: { PIP_INDEX_URL: `${server.url}simple` } });
+    await expect(resolveLock(['from-index'], { wheels, kernel: micropip })).rejects.toMatchObject({
+      reason: 'network',
+    });
+    const written = await readdir(root, { recursive: true });
+    expect(written.filter((file) => file.includes('escaped'))).toEqual([]);
   });
 
   test('an index that is down is no package that is not there', async () => {
@@ -399,6 +432,39 @@ describe('resolutions are kept', () => {
     await utimes(join(cacheDir, 'locks', file), old, old);
     await resolveLock(['base-lib'], options);
     expect(await readdir(join(cacheDir, 'locks'))).not.toContain(file);
+  });
+
+  test('a cache that can’t be written to is no reason to fail', async () => {
+    await fillMirror();
+    await mkdir(cacheDir);
+    await writeFile(join(cacheDir, 'locks'), 'in the way');
+    const lock = await resolveLock(['app'], { wheels: cache({ mirror }), kernel: kernel(withBase) });
+    expect(lock.packages).toHaveLength(2);
+  });
+
+  test('no more than a thousand', async () => {
+    await fillMirror();
+    const dir = join(cacheDir, 'locks');
+    await mkdir(dir, { recursive: true });
+    const old = new Date(Date.now() - 3_600_000);
+    for (let index = 0; index < 1001; index++) {
+      await writeFile(join(dir, `${index}.json`), '');
+      await utimes(join(dir, `${index}.json`), old, old);
+    }
+    await resolveLock(['app'], { wheels: cache({ mirror }), kernel: kernel(withBase) });
+    const left = await readdir(dir);
+    expect(left).toHaveLength(1000);
+    expect(left.some((file) => file.length > 40)).toBe(true);
+  });
+
+  test('offline without a mirror folder an earlier answer stands, whatever sources it came from', async () => {
+    await fillMirror();
+    const lock = await resolveLock(['app'], { wheels: cache({ mirror }), kernel: kernel(withBase) });
+    expect(await earlierLock([' app'], cache({ offline: true }))).toEqual(lock);
+    expect(await earlierLock(['app'], cache({ offline: true, mirror: 'http://127.0.0.1:9' }))).toEqual(lock);
+    expect(await earlierLock(['app'], cache({ offline: true, mirror }))).toBeUndefined();
+    expect(await earlierLock(['app'], cache())).toBeUndefined();
+    expect(await earlierLock(['base-lib'], cache({ offline: true }))).toBeUndefined();
   });
 
   test('nothing asked: nothing resolved', async () => {

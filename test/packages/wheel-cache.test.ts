@@ -124,6 +124,20 @@ describe('a mirror folder', () => {
   });
 });
 
+test('a cache that can’t be written to', async () => {
+  const wheel = makeWheel('a');
+  await inMirror(wheel);
+  await mkdir(cacheDir);
+  await writeFile(join(cacheDir, 'wheels'), 'in the way');
+  await using server = await serve((_, response) => void response.end(wheel.bytes));
+  for (const source of [wanted(wheel), at(server, wheel)]) {
+    await expect(cache({ mirror }).fetch([source])).rejects.toMatchObject({
+      details: { reason: 'disk', package: 'a', suggestion: expect.stringContaining('VIVARIUM_CACHE_DIR') },
+      message: expect.stringMatching(/^a is not installed: E[A-Z]+: /),
+    });
+  }
+});
+
 test('a lock of a mirror without the mirror', async () => {
   await expect(cache().fetch([wanted(makeWheel('a'), { kind: 'mirror' })])).rejects.toMatchObject({
     details: { reason: 'mirror', package: '' },
@@ -267,6 +281,7 @@ describe('a server', () => {
     await expect(cache({ maxBytes: 500_000 }).fetch([at(server, wheel)])).rejects.toMatchObject({
       details: { reason: 'unsafe_wheel', package: 'big' },
     });
+    expect(await cached()).toEqual([]);
   });
 
   test('busy for a while, then well', async () => {

@@ -82,6 +82,21 @@ it('has the deadline stand while it lasts, and go on with what was left', async 
   });
 });
 
+it('gives a worker time to unpack what it got', async () => {
+  const { installer, calls } = slow();
+  const outcome = { asks: [{ question: install('scipy') }], delayMs: Infinity, forgetsDeadline: true };
+  const it = await asking(outcome, installer);
+  const run = it.runtime.run('x', { timeoutMs: 1000 });
+  await settled();
+  calls[0]?.done.resolve({ packages: [], wheels: [new Uint8Array(4096 * 2000)] });
+  await settled();
+  // The limit, the slack, and a millisecond for every 4 KiB.
+  await it.advance(3099);
+  expect(it.runtime.stats().running).toBe(1);
+  await it.advance(1);
+  expect((await run).status).toBe('timeout');
+});
+
 it.each([1000, Infinity])(
   'ends well when the time in Python is within the limit, %d ms',
   async (timeoutMs) => {

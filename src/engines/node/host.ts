@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 import { WorkerError } from '../../errors/errors.ts';
@@ -47,10 +47,13 @@ export function createNodeEngine(options: EngineOptions): Engine {
     const fingerprint = { ...installed, lockHash: source.lockHash };
     const { wasm, stdlib } = await shared;
 
-    const loadImage = (path: string): Promise<SharedImage> => {
-      const loading = images.get(path) ?? readImage(path, fingerprint);
-      images.set(path, loading);
-      loading.catch(() => images.delete(path));
+    const loadImage = async (path: string): Promise<SharedImage> => {
+      // A file that was replaced is another image.
+      const { mtimeMs, size } = await stat(path).catch(unreadable);
+      const key = `${path}\n${mtimeMs}\n${size}`;
+      const loading = images.get(key) ?? readImage(path, fingerprint);
+      images.set(key, loading);
+      loading.catch(() => images.delete(key));
       return loading;
     };
 
@@ -170,6 +173,10 @@ class ThreadPort implements Port {
     thread.on('message', (message: unknown) => {
       if ((message as { kind?: unknown } | null)?.kind === 'result') this.#running = null;
       this.onMessage?.(message);
+    });
+    // Nobody takes the mail any more.
+    thread.on('exit', () => {
+      this.#running = null;
     });
   }
 
