@@ -12,8 +12,8 @@ import { Staffing } from './staffing.ts';
 
 /** A worker that is ended in order may take so long. */
 const shutdownGraceMs = 1000;
-/** Of a worker that nobody waits for: cold code makes its first runs slow. */
-const warmingRuns = 1;
+/** Of a worker that nobody waits for: cold code makes its first runs slow. That of packages takes longer to get warm. */
+const warmingRuns = { stdlib: 1, packages: 3 };
 
 export interface CrewHooks {
   /** Something changed that may let a waiting run start, or never start. */
@@ -143,7 +143,7 @@ export class Crew implements SlotOwner {
     const slot = new Slot(`${this.#prefix}-${++this.#lastNumber}`, image, this.#context, this);
     slot.reserve = reserve;
     this.#roster.add(slot);
-    void slot.boot(awaited ? 0 : warmingRuns);
+    void slot.boot(awaited ? 0 : warmingRuns[image.lockHash === '' ? 'stdlib' : 'packages']);
   }
 
   // ---- what slots tell ---------------------------------------------------------------------------------------------
