@@ -137,12 +137,12 @@ describe('parseLock', () => {
         })),
       }));
     fc.assert(
-      fc.property(locks, (any) => {
-        const text = encodeLock(any);
+      fc.property(locks, (lock) => {
+        const text = encodeLock(lock);
         const read = parseLock(text);
         expect(encodeLock(read)).toBe(text);
-        expect(encodeLock({ ...any, packages: any.packages.toReversed() })).toBe(text);
-        expect(read.packages).toHaveLength(any.packages.length);
+        expect(encodeLock({ ...lock, packages: lock.packages.toReversed() })).toBe(text);
+        expect(read.packages).toHaveLength(lock.packages.length);
       }),
       { numRuns: 30 },
     );

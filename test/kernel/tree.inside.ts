@@ -74,26 +74,26 @@ async function start(prepare: (fs: WholeFs) => void): Promise<{ module: PyodideM
 
 const first = await start((fs) => {
   // Not in the order of their names.
-  for (const folder of ['/work/z/deep', '/work/a', '/work/constructor', '/work/empty']) fs.mkdirTree(folder);
-  fs.writeFile('/work/z/deep/two', bytesOf('second'));
-  fs.writeFile('/work/a/one', bytesOf('first file'));
-  fs.writeFile('/work/a/none', new Uint8Array());
-  fs.writeFile('/work/a/toString', bytesOf('a name of the prototype'));
-  fs.writeFile('/work/constructor/x', bytesOf('x'));
-  fs.writeFile('/work/é💥', bytesOf('odd'));
-  fs.chmod('/work/a/one', 0o751);
-  fs.chmod('/work/a/none', 0o400);
-  fs.symlink('../a', '/work/z/link');
-  fs.symlink('nowhere', '/work/dangling');
+  for (const folder of ['/made/z/deep', '/made/a', '/made/constructor', '/made/empty']) fs.mkdirTree(folder);
+  fs.writeFile('/made/z/deep/two', bytesOf('second'));
+  fs.writeFile('/made/a/one', bytesOf('first file'));
+  fs.writeFile('/made/a/none', new Uint8Array());
+  fs.writeFile('/made/a/toString', bytesOf('a name of the prototype'));
+  fs.writeFile('/made/constructor/x', bytesOf('x'));
+  fs.writeFile('/made/é💥', bytesOf('odd'));
+  fs.chmod('/made/a/one', 0o751);
+  fs.chmod('/made/a/none', 0o400);
+  fs.symlink('../a', '/made/z/link');
+  fs.symlink('nowhere', '/made/dangling');
 });
 {
   const { fs } = first;
-  fs.llseek(fs.open('/work/a/one', 'r'), 6, 0);
+  fs.llseek(fs.open('/made/a/one', 'r'), 6, 0);
   // Removed again: numbers with a gap.
-  const gap = fs.open('/work/a/none', 'r');
-  const log = fs.open('/work/log', 'w');
+  const gap = fs.open('/made/a/none', 'r');
+  const log = fs.open('/made/log', 'w');
   fs.write(log, bytesOf('begun'), 0, 5);
-  fs.write(fs.open('/work/z/deep/two', 'a+'), bytesOf(' more'), 0, 5);
+  fs.write(fs.open('/made/z/deep/two', 'a+'), bytesOf(' more'), 0, 5);
   fs.close(gap);
 }
 const { tree, contents } = readTree(first.fs, none);
@@ -115,7 +115,7 @@ const copied = tree.files.flatMap(([path]) => {
   return ArrayBuffer.isView(held) && held.buffer === files.buffer ? [] : [path];
 });
 const texts = Object.fromEntries(
-  tree.files.filter(([path]) => path.startsWith('/work')).map(([path]) => [path, textOf(fs.readFile(path))]),
+  tree.files.filter(([path]) => path.startsWith('/made')).map(([path]) => [path, textOf(fs.readFile(path))]),
 );
 const layers = new LayeredFiles(module);
 layers.seal();
@@ -140,47 +140,47 @@ function attempt(act: () => unknown): unknown {
   }
 }
 
-const link = fs.readlink('/work/z/link');
-const listed = fs.readdir('/work').sort();
+const link = fs.readlink('/made/z/link');
+const listed = fs.readdir('/made').sort();
 const descriptors = {
-  one: read('/work/a/one'),
-  oneWritten: attempt(() => fs.write(streamAt('/work/a/one'), bytesOf('x'), 0, 1)),
+  one: read('/made/a/one'),
+  oneWritten: attempt(() => fs.write(streamAt('/made/a/one'), bytesOf('x'), 0, 1)),
   log: attempt(() => {
-    fs.write(streamAt('/work/log'), bytesOf(' and on'), 0, 7);
-    return textOf(fs.readFile('/work/log'));
+    fs.write(streamAt('/made/log'), bytesOf(' and on'), 0, 7);
+    return textOf(fs.readFile('/made/log'));
   }),
   two: attempt(() => {
-    fs.write(streamAt('/work/z/deep/two'), bytesOf('!'), 0, 1);
-    return textOf(fs.readFile('/work/z/deep/two'));
+    fs.write(streamAt('/made/z/deep/two'), bytesOf('!'), 0, 1);
+    return textOf(fs.readFile('/made/z/deep/two'));
   }),
 };
 layers.rewind();
-const afterRewind = { oneAgain: read('/work/a/one'), logAgain: textOf(fs.readFile('/work/log')) };
+const afterRewind = { oneAgain: read('/made/a/one'), logAgain: textOf(fs.readFile('/made/log')) };
 layers.rewind();
 
 const changes: (() => void)[] = [
-  () => fs.writeFile('/work/a/one', bytesOf('other')),
-  () => void fs.write(fs.open('/work/a/one', 'r+'), bytesOf('FIRST'), 0, 5),
-  () => void fs.write(fs.open('/work/a/one', 'a'), bytesOf('more'), 0, 4),
-  () => fs.truncate('/work/a/one', 2),
-  () => fs.truncate('/work/a/one', 20),
-  () => fs.unlink('/work/constructor/x'),
-  () => fs.rename('/work/constructor/x', '/work/a/none'),
-  () => fs.rename('/work/constructor', '/work/b'),
+  () => fs.writeFile('/made/a/one', bytesOf('other')),
+  () => void fs.write(fs.open('/made/a/one', 'r+'), bytesOf('FIRST'), 0, 5),
+  () => void fs.write(fs.open('/made/a/one', 'a'), bytesOf('more'), 0, 4),
+  () => fs.truncate('/made/a/one', 2),
+  () => fs.truncate('/made/a/one', 20),
+  () => fs.unlink('/made/constructor/x'),
+  () => fs.rename('/made/constructor/x', '/made/a/none'),
+  () => fs.rename('/made/constructor', '/made/b'),
   () => {
     // An image can't hold a removed file that is open, but a rewind brings it back.
-    fs.close(streamAt('/work/a/one'));
-    fs.unlink('/work/a/one');
-    fs.unlink('/work/a/none');
-    fs.unlink('/work/a/toString');
+    fs.close(streamAt('/made/a/one'));
+    fs.unlink('/made/a/one');
+    fs.unlink('/made/a/none');
+    fs.unlink('/made/a/toString');
   },
-  () => fs.chmod('/work/a/one', 0o777),
+  () => fs.chmod('/made/a/one', 0o777),
   () => {
-    fs.unlink('/work/z/link');
-    fs.mkdir('/work/z/link');
+    fs.unlink('/made/z/link');
+    fs.mkdir('/made/z/link');
   },
-  () => fs.close(streamAt('/work/a/one')),
-  () => void fs.write(streamAt('/work/log'), bytesOf('x'), 0, 1),
+  () => fs.close(streamAt('/made/a/one')),
+  () => void fs.write(streamAt('/made/log'), bytesOf('x'), 0, 1),
 ];
 
 function checkChanges(): string | null {
@@ -221,15 +221,15 @@ function refusal(name: string, act: () => void): void {
   layers.rewind();
 }
 refusal('removed', () => {
-  fs.open('/work/a/none', 'r');
-  fs.unlink('/work/a/none');
+  fs.open('/made/a/none', 'r');
+  fs.unlink('/made/a/none');
 });
 refusal('replaced', () => {
-  fs.open('/work/a/none', 'r');
-  fs.rename('/work/log', '/work/a/none');
+  fs.open('/made/a/none', 'r');
+  fs.rename('/made/log', '/made/a/none');
 });
-refusal('folder', () => void fs.open('/work/a', 'r'));
-refusal('device', () => void fs.mkdev('/work/device', 0o600, fs.makedev(1, 3)));
+refusal('folder', () => void fs.open('/made/a', 'r'));
+refusal('device', () => void fs.mkdev('/made/device', 0o600, fs.makedev(1, 3)));
 refusal('open device', () => void fs.open('/dev/null', 'r'));
 refusal('nothing', () => {});
 

@@ -8,35 +8,35 @@ beforeAll(async () => {
   report = await inside.run<TreeReport>({});
 });
 
-const inWork = (path: string): boolean => path.startsWith('/work');
+const inWork = (path: string): boolean => path.startsWith('/made');
 
 it('an image has folders, files with their modes, links and descriptors, in the order of names', () => {
   const { folders, files, links, descriptors } = report.tree;
   expect(folders.filter(inWork)).toStrictEqual([
-    '/work',
-    '/work/a',
-    '/work/constructor',
-    '/work/empty',
-    '/work/z',
-    '/work/z/deep',
+    '/made',
+    '/made/a',
+    '/made/constructor',
+    '/made/empty',
+    '/made/z',
+    '/made/z/deep',
   ]);
   expect(files.filter(([path]) => inWork(path))).toStrictEqual([
-    ['/work/a/none', 0, 0o400],
-    ['/work/a/one', 10, 0o751],
-    ['/work/a/toString', 23, 0o666],
-    ['/work/constructor/x', 1, 0o666],
-    ['/work/log', 5, 0o666],
-    ['/work/z/deep/two', 11, 0o666],
-    ['/work/é💥', 3, 0o666],
+    ['/made/a/none', 0, 0o400],
+    ['/made/a/one', 10, 0o751],
+    ['/made/a/toString', 23, 0o666],
+    ['/made/constructor/x', 1, 0o666],
+    ['/made/log', 5, 0o666],
+    ['/made/z/deep/two', 11, 0o666],
+    ['/made/é💥', 3, 0o666],
   ]);
   expect(links).toStrictEqual([
-    ['/work/dangling', 'nowhere'],
-    ['/work/z/link', '../a'],
+    ['/made/dangling', 'nowhere'],
+    ['/made/z/link', '../a'],
   ]);
   expect(descriptors.map(([, path, , position]) => [path, position])).toStrictEqual([
-    ['/work/a/one', 6],
-    ['/work/log', 5],
-    ['/work/z/deep/two', 11],
+    ['/made/a/one', 6],
+    ['/made/log', 5],
+    ['/made/z/deep/two', 11],
   ]);
   const numbers = descriptors.map(([fd]) => fd);
   expect((numbers[1] ?? 0) - (numbers[0] ?? 0)).toBe(2);
@@ -54,13 +54,13 @@ it('a fresh file system gets it all, and would give the same image again', () =>
     ['.', '..', 'a', 'constructor', 'dangling', 'empty', 'log', 'z', 'é💥'].sort(),
   );
   expect(report.texts).toStrictEqual({
-    '/work/a/none': '',
-    '/work/a/one': 'first file',
-    '/work/a/toString': 'a name of the prototype',
-    '/work/constructor/x': 'x',
-    '/work/log': 'begun',
-    '/work/z/deep/two': 'second more',
-    '/work/é💥': 'odd',
+    '/made/a/none': '',
+    '/made/a/one': 'first file',
+    '/made/a/toString': 'a name of the prototype',
+    '/made/constructor/x': 'x',
+    '/made/log': 'begun',
+    '/made/z/deep/two': 'second more',
+    '/made/é💥': 'odd',
   });
 });
 
@@ -87,9 +87,9 @@ it('a change copies what it changes, and a rewind brings the image’s view back
 it('what can’t be brought back is refused by its name', () => {
   const { removed, replaced, folder, device, nothing, 'open device': openDevice } = report.refused;
   for (const one of [removed, replaced])
-    expect(one).toMatch(/^the descriptor \d+ \(\/work\/a\/none\) is open/);
-  expect(folder).toMatch(/^the descriptor \d+ \(\/work\/a\) is open/);
-  expect(device).toMatch(/^\/work\/device is neither a file nor a folder/);
+    expect(one).toMatch(/^the descriptor \d+ \(\/made\/a\/none\) is open/);
+  expect(folder).toMatch(/^the descriptor \d+ \(\/made\/a\) is open/);
+  expect(device).toMatch(/^\/made\/device is neither a file nor a folder/);
   expect(openDevice).toMatch(/^the descriptor \d+ \(\/dev\/null\) is open/);
   expect(nothing).toBe('taken');
 });
