@@ -71,6 +71,19 @@ it('nothing lies about in the working folder of an image', async () => {
   expect(resultOf(runs[0]?.messages ?? []).text).toBe('[[], []]');
 });
 
+it('runs of two builds agree, also in the order of sets', async () => {
+  const code = '(hash("text"), list({"red", "green", "blue", "black", "white"}))';
+  const texts: (string | null)[] = [];
+  for (let build = 0; build < 2; build += 1) {
+    const built = await boot({ freeze: true, runs: [] });
+    if (built.image === undefined) throw new Error('no image');
+    const { runs } = await boot({ image: built.image, runs: [runOf(code)] });
+    texts.push(resultOf(runs[0]?.messages ?? []).text);
+  }
+  expect(texts[0]).toMatch(/^\(-?\d+, /);
+  expect(texts[1]).toBe(texts[0]);
+});
+
 it('two builds with the same random numbers and times give the same image', async () => {
   const build = (): Promise<KernelReport> => boot({ freeze: true, runs: [], sameEntropy: true });
   const [first, second] = await Promise.all([build(), build()]);
