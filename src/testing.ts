@@ -24,7 +24,7 @@ export interface FakeRuntimeOptions extends FakeScript {
   options?: RuntimeOptions;
   /** What workers hold by default. */
   image?: ImageSource;
-  /** Finds what runs ask for by `image` and `packages`. Default: any name is an image of that name. */
+  /** Finds what runs ask for by `image` and `packages`. Default: every name is an image of that name. */
   images?: ImageFinder;
   /** Answers what runs ask to install. Default: nothing is installed. */
   installer?: Installer;

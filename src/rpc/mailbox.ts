@@ -2,14 +2,14 @@
  * Bytes to a thread that is blocked in Python. One slot of shared memory, filled by the sender and emptied by the
  * receiver in turns: a message of any size goes through it in pieces.
  *
- * Layout: an `Int32Array` of two words (0: bytes in the slot, or 0 when it is empty; 1: unused), then the slot.
+ * Layout: a word with the count of bytes in the slot, 0 when it is empty, then the slot.
  */
 
 import { encodeFrame, FrameDecoder } from '../protocol/frames.ts';
 import type { HostMessage } from '../protocol/messages.ts';
 import { parseHostMessage } from '../protocol/parse.ts';
 
-const wordBytes = 8;
+const wordBytes = 4;
 const slotBytes = 1024 * 1024;
 /** How long a sender leaves the receiver alone before it looks again. */
 const pollMs = 1;
@@ -35,7 +35,7 @@ async function deliver(
   chunks: readonly Uint8Array[],
   ended: () => boolean,
 ): Promise<void> {
-  const words = new Int32Array(mailbox, 0, 2);
+  const words = new Int32Array(mailbox, 0, 1);
   const slot = new Uint8Array(mailbox, wordBytes);
   const emptied = async (): Promise<boolean> => {
     while (Atomics.load(words, 0) !== 0) {
@@ -75,7 +75,7 @@ export class MailReader {
 }
 
 function takePiece(mailbox: SharedArrayBuffer): Uint8Array {
-  const words = new Int32Array(mailbox, 0, 2);
+  const words = new Int32Array(mailbox, 0, 1);
   while (Atomics.load(words, 0) === 0) Atomics.wait(words, 0, 0);
   const piece = new Uint8Array(mailbox, wordBytes, Atomics.load(words, 0)).slice();
   Atomics.store(words, 0, 0);
