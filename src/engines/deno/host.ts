@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { WorkerError } from '../../errors/errors.ts';
 import { stdlibImage } from '../../packages/image-source.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
+import { trace } from '../../util/trace.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
@@ -32,9 +34,10 @@ export function createDenoEngine(options: EngineOptions): Engine {
       const imageUrl = imagePath === null ? null : pathToFileURL(imagePath).href;
       const readable = [glueUrl, wasmUrl, stdlibUrl, workerUrl('deno-kernel.js').href];
       if (imageUrl !== null) readable.push(imageUrl);
+      if (imagePath !== null) trace('image.reading', { path: imagePath });
       for (const { url } of packages.wheels) readable.push(url);
       const place = launch(deno, readable.map(toPath), bootOptions.init.maxHeapBytes);
-      return ChannelWorker.start(
+      const worker = await ChannelWorker.start(
         place,
         {
           ...bootOptions.init,
@@ -46,6 +49,8 @@ export function createDenoEngine(options: EngineOptions): Engine {
         bootOptions,
         onImage,
       );
+      if (place.pid !== undefined) trace('worker.ready', { pid: place.pid });
+      return worker;
     };
     const fingerprint = { ...installed, lockHash: image.lockHash };
     return options.image
@@ -74,15 +79,36 @@ function toPath(url: string): string {
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
+function started(start: () => Child): Child {
+  const failure = (why: string, cause?: unknown): WorkerError =>
+    new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
+  let child: Child;
+  try {
+    child = start();
+  } catch (error) {
+    throw failure(error instanceof Error ? error.message : String(error), error);
+  }
+  // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
+  if ((child.stdin as Writable | undefined) === undefined) {
+    child.once('error', () => {});
+    throw failure('too many files are open');
+  }
+  return child;
+}
+
 function launch(deno: string, readable: readonly string[], maxHeapBytes: number): Place {
-  const child: Child = spawn(deno, denoArguments(readable, maxHeapBytes), {
-    cwd: '/',
-    env: denoEnvironment,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-    detached: process.platform !== 'win32',
-    windowsHide: true,
-  });
+  const child = started(() =>
+    spawn(deno, denoArguments(readable, maxHeapBytes), {
+      cwd: '/',
+      env: denoEnvironment,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    }),
+  );
+  const { pid } = child;
+  if (pid !== undefined) trace('worker.spawned', { pid });
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let stderr = '';
   const port = new StreamPort({
@@ -102,6 +128,7 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
   child.on('close', (code, signal) => {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
     const reason = `the worker's process ended ${how}${errorLine(stderr)}`;
+    if (pid !== undefined) trace('worker.exited', { pid, reason });
     resolve(reason);
     port.end(new Error(reason));
   });
@@ -112,9 +139,12 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
   };
   return {
     port,
-    pid: child.pid,
+    pid,
     exited,
     kill,
+    onRun(point, run) {
+      if (pid !== undefined) trace(point, { pid, run });
+    },
     hold(held) {
       const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
       for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
