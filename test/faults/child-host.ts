@@ -96,7 +96,7 @@ export class ChildHost implements AsyncDisposable {
     });
   }
 
-  async command(command: Extract<Command, { do: 'hoard' | 'release' }>): Promise<void> {
+  async command(command: Extract<Command, { do: 'hoard' | 'release' | 'fetch' | 'lock' }>): Promise<void> {
     const before = this.all('done').length;
     this.send(command);
     await eventually(() => {

@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { RuntimeOptions } from '../../src/node.ts';
+import type { WantedWheel } from '../../src/packages/wheel-cache.ts';
 import type { RunOptions, RuntimeStats } from '../../src/runtime.ts';
 import type { TracePoint } from '../../src/util/trace.ts';
 
@@ -15,6 +16,9 @@ export type Command =
   /** Takes all descriptors that there are and that get free, until `release`. */
   | { do: 'hoard' }
   | { do: 'release' }
+  /** Into its cache. */
+  | { do: 'fetch'; mirror: string; wheel: WantedWheel }
+  | { do: 'lock'; path: string }
   | { do: 'stats' }
   | { do: 'close'; graceMs: number };
 
@@ -28,7 +32,7 @@ export interface ToldEnding {
 }
 
 export type Told =
-  | { kind: 'up' }
+  | { kind: 'up'; pid: number }
   | { kind: 'point'; point: TracePoint; facts: { pid?: number; path?: string; temporary?: string } }
   | ({ kind: 'end' } & ToldEnding)
   | { kind: 'warning'; message: string }
@@ -37,7 +41,7 @@ export type Told =
   | { kind: 'closed' };
 
 async function main(options: RuntimeOptions): Promise<void> {
-  const { createRuntime } = await import('../../src/node.ts');
+  const { createRuntime, writeLock } = await import('../../src/node.ts');
   const { VivariumError } = await import('../../src/errors/errors.ts');
   const { at, once } = await import('./points.ts');
   const tell = (told: Told): void => void process.stdout.write(`${JSON.stringify(told)}\n`);
@@ -53,6 +57,15 @@ async function main(options: RuntimeOptions): Promise<void> {
     'lock.writing',
   ] as const;
   for (const point of points) at(point, (facts) => tell({ kind: 'point', point, facts }));
+
+  const fetchWheel = async (mirror: string, wheel: WantedWheel): Promise<void> => {
+    const { WheelCache } = await import('../../src/packages/wheel-cache.ts');
+    const { resolveSources } = await import('../../src/packages/sources.ts');
+    const sources = resolveSources({ mirror }, {});
+    await new WheelCache({ cacheDir: options.cacheDir ?? '', sources }).fetch([wheel]);
+  };
+  const writeEmptyLock = (path: string): Promise<void> =>
+    writeLock({ version: 1, pyodide: '', abi: '', requirements: [], packages: [] }, path);
 
   const runtime = await createRuntime(options);
   runtime.subscribe((event) => event.type === 'warning' && tell({ kind: 'warning', message: event.message }));
@@ -92,6 +105,12 @@ async function main(options: RuntimeOptions): Promise<void> {
         hoard = undefined;
         tell({ kind: 'done' });
         return;
+      case 'fetch':
+        void fetchWheel(command.mirror, command.wheel).then(() => tell({ kind: 'done' }));
+        return;
+      case 'lock':
+        void writeEmptyLock(command.path).then(() => tell({ kind: 'done' }));
+        return;
       case 'stats':
         tell({ kind: 'stats', stats: runtime.stats() });
         return;
@@ -112,7 +131,7 @@ async function main(options: RuntimeOptions): Promise<void> {
   let signals = 0;
   process.on('SIGTERM', () => close(signals++ === 0 ? 60_000 : 0));
   createInterface(process.stdin).on('line', (line) => act(JSON.parse(line) as Command));
-  tell({ kind: 'up' });
+  tell({ kind: 'up', pid: process.pid });
 }
 
 if (import.meta.main) await main(JSON.parse(process.argv[2] ?? '{}') as RuntimeOptions);
