@@ -42,11 +42,12 @@ function flipBit(path: string, at: number): void {
 
 /** As a worker does it: throws unless the image is whole. */
 async function restore(bytes: Uint8Array): Promise<void> {
+  const { fingerprint } = await findAssets();
   const { filesOffset } = decodePrelude(bytes.subarray(0, preludeBytes), bytes.length);
   const halves = { first: bytes.slice(0, filesOffset), files: bytes.slice(filesOffset) };
   const verified = verifyImage(halves);
   try {
-    decodeImage(halves, (await findAssets()).fingerprint);
+    decodeImage(halves, fingerprint);
   } finally {
     await verified;
   }
@@ -83,7 +84,7 @@ describe('the image of the standard library', () => {
       damage(copy, at);
       const refused = createRuntime({ image: copy, size: 1 }).then(async (runtime) => {
         await using _ = runtime;
-        return runtime.run('1');
+        return await runtime.run('1');
       });
       await expect(refused, `at ${at}`).rejects.toMatchObject({
         message: expect.stringContaining(copy),

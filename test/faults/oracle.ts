@@ -15,7 +15,8 @@ import { eventually } from './runs.ts';
 const lateMs = 2000;
 /** Of the host's own memory after a collection, over one test. */
 const keptBytes = 24 * 2 ** 20;
-const settleMs = 10_000;
+/** Until all is as before. A worker may have to build its image first. */
+const settleMs = 60_000;
 
 /** How a run ended, as its caller sees it. */
 export type Ending = { execution: Execution } | { error: unknown };

@@ -122,8 +122,9 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
   });
-  // A broken pipe is the end of the process, which is told below.
-  child.stdin.on('error', () => {});
+  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
+  child.stdin.on('error', () => child.kill('SIGKILL'));
+  child.stdout.on('end', () => child.kill('SIGKILL'));
   child.on('error', (error) => resolve(`the worker's process could not be started: ${error.message}`));
   child.on('close', (code, signal) => {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
