@@ -1,5 +1,5 @@
 import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
-import { WorkerError } from '../errors/errors.ts';
+import { InternalError, WorkerError } from '../errors/errors.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
@@ -48,6 +48,8 @@ export class Slot {
   reserve = false;
   /** Set: replaced as soon as its run has ended. */
   retire: RestartReason | undefined;
+  /** Whose code it has run, and so the only one whose code it will run. Undefined before its first run. */
+  tenant: string | undefined;
   runs = 0;
   heapBytes = 0;
   idleSince = 0;
@@ -106,12 +108,13 @@ export class Slot {
 
   get stats(): WorkerStats {
     const { worker: id, ...pid } = this.identity;
-    const { runs, heapBytes, uptimeMs } = this;
+    const { runs, heapBytes, uptimeMs, tenant } = this;
     return {
       id,
       ...pid,
       state: this.reserve ? `spare ${this.#state.name}` : this.#state.name,
       image: this.image.name,
+      ...(tenant === undefined ? {} : { tenant }),
       runs,
       heapBytes,
       uptimeMs,
@@ -179,7 +182,10 @@ export class Slot {
   run(job: Job, after: After): void {
     const { message } = job;
     if (!this.#worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
+    if (this.tenant !== undefined && this.tenant !== job.tenant)
+      throw new InternalError('internal', 'A worker must never be given the code of a second tenant.');
     this.#apply({ type: 'start', after });
+    this.tenant = job.tenant;
     this.runs++;
     const run = new ActiveRun(job, this.#worker, this.#context, {
       finished: (execution, heapBytes) => this.#finished(job, execution, heapBytes),
