@@ -11,13 +11,17 @@ import {
 } from '../protocol/messages.ts';
 import { Channel, type EventMessage } from '../rpc/channel.ts';
 import type { Port } from '../rpc/port.ts';
-import type { RunSink, StartOptions, Worker, WorkerExit } from './engine.ts';
+import type { RunSink, StartOptions, Usage, Worker, WorkerExit } from './engine.ts';
+
+const usageTimeoutMs = 5000;
 
 /** What an engine starts: a pipe to it, and a way to end it. */
 export interface Place {
   port: Port;
   pid: number | undefined;
   kill(): void;
+  /** Where the system tells it. */
+  usage?(): Usage | null;
   /** Keeps the host's process alive while true. */
   hold(held: boolean): void;
   /** Resolves, never rejects, with what is known of its end. */
@@ -160,6 +164,12 @@ export class ChannelWorker implements Worker {
     } finally {
       this.#release();
     }
+  }
+
+  async usage(): Promise<Usage | null> {
+    if (this.#place.usage) return this.#place.usage();
+    const { residentBytes } = await this.ping(usageTimeoutMs);
+    return residentBytes === null ? null : { residentBytes, cpuMs: 0 };
   }
 
   kill(): void {

@@ -144,8 +144,8 @@ export class Crew implements SlotOwner {
   }
 
   /** Has a worker of another image or tenant give way, if it's time. `heads`: of all lines. */
-  makeWay(wanting: Wanting, heads?: readonly Wanting[]): void {
-    this.#staffing.makeWay(wanting, heads);
+  makeWay(wanting: Wanting, heads?: readonly Wanting[]): boolean {
+    return this.#staffing.makeWay(wanting, heads);
   }
 
   #boot(image: ImageSource, { reserve, awaited }: { reserve: boolean; awaited: boolean }): void {

@@ -17,13 +17,13 @@ export interface Place {
 /** One of those who have runs that wait. */
 interface Waiter {
   runs: number;
-  /** When it began to wait, or last had a run started: those with the smallest come first. */
+  /** When it began to wait, or a run of it last started or ended: those with the smallest come first. */
   turn: number;
 }
 
 /**
  * Runs that wait: one line for each image and tenant, first come, first served. Tenants take turns: one whose run has
- * started stands behind all others that wait, however many runs it has.
+ * started or ended stands behind all others that wait, however many runs it has.
  */
 export class Lines {
   readonly #lines: Map<string, Queue<Job>> = new Map();
@@ -53,9 +53,13 @@ export class Lines {
   /** Takes it out because it starts. False when it doesn't wait. */
   start(job: Job): boolean {
     if (!this.remove(job)) return false;
-    const waiter = this.#waiters.get(job.tenant);
-    if (waiter) waiter.turn = ++this.#lastTurn;
+    this.hadTurn(job.tenant);
     return true;
+  }
+
+  hadTurn(tenant: string): void {
+    const waiter = this.#waiters.get(tenant);
+    if (waiter) waiter.turn = ++this.#lastTurn;
   }
 
   /** False when it doesn't wait. */

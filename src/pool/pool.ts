@@ -168,6 +168,7 @@ export class Pool {
 
   #finished(job: Job, execution: Execution): void {
     this.#running.delete(job);
+    this.#lines.hadTurn(job.tenant);
     this.#pace.note(execution.timings.runMs);
     this.#settle(job, execution);
   }
@@ -250,9 +251,10 @@ export class Pool {
     const job = place.entry.item;
     // What is told on the way may have ended it.
     if (job.place !== place) return false;
-    const slot = this.#crew.take(job);
-    if (!slot) this.#crew.makeWay(place, heads);
-    else if (this.#lines.start(job)) this.#start(job, slot);
+    let slot = this.#crew.take(job);
+    // A spare that takes the other's place is for this run, not for those behind it.
+    if (!slot && this.#crew.makeWay(place, heads)) slot = this.#crew.take(job);
+    if (slot && this.#lines.start(job)) this.#start(job, slot);
     return slot !== undefined;
   }
 

@@ -46,7 +46,10 @@ export interface RuntimeOptions {
   minWorkers?: number | undefined;
   /** Workers that the queue can make the pool grow to. */
   maxWorkers?: number | undefined;
-  /** Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. */
+  /**
+   * Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. A
+   * tenant that has no run in a full queue may add one, until it's twice as long.
+   */
   maxQueue?: number | 'auto' | undefined;
   /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
   spares?: number | undefined;
@@ -94,9 +97,14 @@ export interface RuntimeOptions {
   installTimeoutMs?: number | undefined;
   /** Where images are kept. Default: the user's cache folder. */
   cacheDir?: string | undefined;
-  /** Share one pool with other runtimes of equal options. Default false. */
+  /**
+   * Share one pool with other runtimes of equal options. They are one program: their runs without `tenant` are of one
+   * tenant, and so are those of equal tenants. Default false.
+   */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
+  /** Resident memory of a whole worker, beyond which it is killed. Default: twice `maxHeapBytes` and 512 MiB. */
+  maxResidentBytes?: number | undefined;
   /** Ceiling of Python's memory in a worker, 32 MiB or more. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
   maxHeapBytes?: number | undefined;
 }
@@ -129,6 +137,7 @@ export interface ResolvedRuntimeOptions {
   readonly shared: boolean;
   readonly logger: Logger | undefined;
   readonly maxHeapBytes: number;
+  readonly maxResidentBytes: number;
 }
 
 // ---- defaults and checks -------------------------------------------------------------------------------------------
@@ -153,6 +162,11 @@ const defaults = Object.freeze({
 
 /** Python itself takes 30 MiB: no worker starts with less. */
 const minHeapBytes = 32 * 2 ** 20;
+
+/** Beside Python's heap: the engine, compiled code, the image's files, and what a kernel holds outside. */
+const besideHeapBytes = 512 * 2 ** 20;
+/** The engine alone takes more: no worker would live. */
+const minResidentBytes = 64 * 2 ** 20;
 
 /** So many waiting runs are no burden, and a program that starts a batch at once is no mistake. */
 const autoQueue = 100;
@@ -212,6 +226,7 @@ const shape = {
     ),
   ),
   maxHeapBytes: optional(integer({ min: minHeapBytes, max: hardLimits.memoryBytes })),
+  maxResidentBytes: optional(integer({ min: minResidentBytes })),
 };
 
 // ---- resolve -------------------------------------------------------------------------------------------------------
@@ -282,6 +297,8 @@ export function resolveRuntimeOptions(
     shared: options.shared ?? defaults.shared,
     logger: options.logger,
     maxHeapBytes,
+    maxResidentBytes:
+      options.maxResidentBytes ?? fromEnv.maxResidentBytes ?? 2 * maxHeapBytes + besideHeapBytes,
   } satisfies ResolvedRuntimeOptions);
 }
 

@@ -17,6 +17,7 @@ import {
   type SlotState,
   transition,
 } from './slot-state.ts';
+import { memoryLoss, Watchdog } from './watchdog.ts';
 
 /** The engine times its boots itself; one that forgets to is given up this much later. */
 const bootSlackMs = 5000;
@@ -62,6 +63,7 @@ export class Slot {
   #worker: Worker | undefined;
   #run: ActiveRun | undefined;
   #rewindTimer: Timer | undefined;
+  #watchdog: Watchdog | undefined;
   #readyAt: number | undefined;
 
   constructor(id: string, image: ImageSource, context: PoolContext, owner: SlotOwner) {
@@ -162,6 +164,8 @@ export class Slot {
       worker.kill();
       return;
     }
+    const { clock, options } = this.#context;
+    this.#watchdog = new Watchdog(worker, clock, options.maxResidentBytes, (loss) => this.abandon(loss));
     this.#apply({ type: 'booted' });
     this.#readyAt = this.idleSince = this.#context.clock.now();
     this.#owner.ready(this);
@@ -194,6 +198,7 @@ export class Slot {
     });
     this.#run = run;
     job.started(this, this.#context.clock.now());
+    this.#watchdog?.watch(job);
     run.start(message, after);
   }
 
@@ -216,8 +221,10 @@ export class Slot {
   #finished(job: Job, execution: Execution, heapBytes: number): void {
     this.heapBytes = heapBytes;
     this.#apply({ type: 'finished' });
-    if (this.#state.name === 'dying') this.#worker?.kill();
-    else
+    if (this.#state.name === 'dying') {
+      this.#watchdog?.end();
+      this.#worker?.kill();
+    } else
       this.#rewindTimer = this.#context.clock.setTimeout(
         () => this.#lose('dirty', 'rewinding takes too long'),
         rewindTimeoutMs,
@@ -234,6 +241,7 @@ export class Slot {
       return;
     }
     this.#rewindTimer?.cancel();
+    this.#watchdog?.end();
     this.#apply({ type: 'rewound' });
     this.idleSince = this.#context.clock.now();
     this.#owner.idle(this);
@@ -251,6 +259,7 @@ export class Slot {
     const booting = this.#state.name === 'booting';
     this.#apply({ type: 'end' });
     this.#rewindTimer?.cancel();
+    this.#watchdog?.end();
     if (booting) this.#boot.abort();
     else if (graceMs === undefined) this.#worker?.kill();
     else this.#worker?.shutdown(graceMs).catch(() => this.#worker?.kill());
@@ -265,6 +274,12 @@ export class Slot {
     } catch {
       return false;
     }
+  }
+
+  /** Why it has to go for what it holds, if it has. */
+  async excess(): Promise<SlotLoss | undefined> {
+    const usage = await this.#worker?.usage().catch(() => null);
+    return usage ? memoryLoss(usage, this.#context.options.maxResidentBytes) : undefined;
   }
 
   #lose(reason: RestartReason, message: string): void {

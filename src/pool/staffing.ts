@@ -103,29 +103,30 @@ export class Staffing {
 
   /**
    * A run is first in its line and no idle worker suits: when all places are taken, one that is idle gives way. At
-   * once, whoever waits behind, when there is no worker of the run's kind; else only one that nobody waits for, after a
-   * while. `heads`: of all lines; workers that nobody has used yet are for those before it first.
+   * once, whoever waits behind, when there is no worker of the run's kind; else after a while, and only one that nobody
+   * waits for or whose tenant has more than its share. `heads`: of all lines; workers that nobody has used yet are for those before it first.
+   * True when one gave way: a spare may stand in its place already.
    */
-  makeWay(wanting: Wanting, heads: readonly Wanting[] = []): void {
+  makeWay(wanting: Wanting, heads: readonly Wanting[] = []): boolean {
     const { members } = this.#roster;
     const full = members.length >= this.#context.options.maxWorkers;
-    if (!this.#started || this.#ended || !full) return;
+    if (!this.#started || this.#ended || !full) return false;
     const { key, since } = wanting;
     const none = !this.#hasAny(wanting, heads);
-    const leaver = this.#roster.leastUsed(
-      (slot) => !serves(slot, wanting) && (none || this.#isSpareable(slot)),
-    );
-    if (!leaver || this.mayBoot(key, 1) === 0) return;
+    const mayGo = (slot: Slot) => none || this.#isSpareable(slot) || this.#hasMore(slot, wanting);
+    const leaver = this.#roster.leastUsed((slot) => !serves(slot, wanting) && mayGo(slot));
+    if (!leaver || this.mayBoot(key, 1) === 0) return false;
     if (!none) {
-      if (members.some((slot) => serves(slot, wanting) && (isBooting(slot) || isIdle(slot)))) return;
+      if (members.some((slot) => serves(slot, wanting) && (isBooting(slot) || isIdle(slot)))) return false;
       const leftMs = since + patienceMs - this.#context.clock.now();
       if (leftMs > 0) {
         this.#lookAgainAfter(leftMs);
-        return;
+        return false;
       }
     }
     this.#hooks.giveUp(leaver, leaver.key === key ? 'tenant' : 'image');
     this.#grow(wanting, 1);
+    return true;
   }
 
   /** Of its own, or a fresh one that isn't for somebody before it. */
@@ -162,6 +163,13 @@ export class Staffing {
 
   #present(key: string): number {
     return this.#roster.of(key).length;
+  }
+
+  /** Its tenant has so many workers that it still has as many as the other when this one goes over. */
+  #hasMore(slot: Slot, { tenant }: Wanting): boolean {
+    if (slot.tenant === undefined || tenant === undefined) return false;
+    const held = (name: string) => count(this.#roster.members, (member) => member.tenant === name);
+    return held(slot.tenant) > held(tenant) + 1;
   }
 
   /** So many more workers of its kind its line could use. */

@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -8,7 +9,7 @@ import { StreamPort } from '../../rpc/stream-port.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
-import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
+import type { Engine, EngineOptions, StartOptions, Usage } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
 import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
 import { findDeno } from './binary.ts';
@@ -115,11 +116,26 @@ function launch(deno: string, readable: readonly string[], maxHeapBytes: number)
     pid: child.pid,
     exited,
     kill,
+    ...(process.platform === 'linux' && { usage: () => usageOf(child.pid) }),
     hold(held) {
       const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
       for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
     },
   };
+}
+
+function usageOf(pid: number | undefined): Usage | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
+    const [user = 0, system = 0, pages = 0] = [fields[11], fields[12], fields[21]];
+    return { residentBytes: pages * 4096, cpuMs: (user + system) * 10 };
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import type { ImageSource } from '../../packages/image-source.ts';
 import type { Question, ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { Answer, RunSink, Worker, WorkerExit } from '../engine.ts';
+import type { Answer, RunSink, Usage, Worker, WorkerExit } from '../engine.ts';
 import type { FakeOutcome, FakeScript } from './fake-script.ts';
 
 interface Active {
@@ -122,6 +122,10 @@ export class FakeWorker implements Worker {
       const silent = () => reject(new WorkerError('crashed', `No answer within ${timeoutMs} ms.`));
       this.#clock.setTimeout(silent, timeoutMs);
     });
+  }
+
+  async usage(): Promise<Usage | null> {
+    return this.#script.usage?.(this.id) ?? null;
   }
 
   kill(): void {
