@@ -297,6 +297,15 @@ describe('a flood of one tenant', () => {
     expect(order.join('')).toBe('abcdabcabaaaa');
   });
 
+  it('leaves others their part of workers that are all free', async () => {
+    const { order, run } = starts();
+    const it = subject({ size: 3 }, { run, boot: () => ({ delayMs: 20 }) });
+    const runs = 'aaaabbbb'.split('').map((name) => it.runtime.run(name, as(name)));
+    await it.advance(20);
+    expect(order.join('')).toBe('aba');
+    await until(it, runs);
+  });
+
   it('leaves the order within a tenant as it was, whatever the images', async () => {
     const order: string[] = [];
     const run = ({ code, image }: { code: string; image: string }) => {
