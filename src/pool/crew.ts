@@ -243,6 +243,11 @@ export class Crew implements SlotOwner {
     await this.#roster.whenEmpty();
   }
 
+  /** Of a crew that is being closed: ends at once what is still there. */
+  kill(): void {
+    for (const slot of this.#roster.leaving) slot.kill();
+  }
+
   #recycle(slot: Slot, reason: RecycleReason): void {
     this.#dismiss(slot);
     this.#tellRecycled(slot, reason);

@@ -182,6 +182,7 @@ export class LocalRuntime implements Runtime {
     const { context, pool } = this.#core;
     const kill = () => {
       for (const job of [...this.#jobs]) pool.abandon(job, 'Interrupted: the runtime was closed.');
+      if (this.#core.users === 0) pool.kill();
     };
     using _timer = this.#end === 'closed' ? undefined : context.clock.setTimeout(kill, graceMs);
     await this.#closing;

@@ -319,6 +319,11 @@ export class Pool {
     await gone;
   }
 
+  /** Of a pool that is being closed: there is no more time. */
+  kill(): void {
+    this.#crew.kill();
+  }
+
   stats(): RuntimeStats {
     return {
       status: this.status,

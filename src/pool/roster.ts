@@ -73,6 +73,10 @@ export class Roster {
     this.#leaving.delete(slot);
   }
 
+  get leaving(): Slot[] {
+    return [...this.#leaving];
+  }
+
   /** Resolves when nothing is left of any slot. */
   async whenEmpty(): Promise<void> {
     await Promise.all([...this.#leaving, ...this.slots].map((slot) => slot.whenGone));

@@ -265,6 +265,11 @@ export class Slot {
     else this.#worker?.shutdown(graceMs).catch(() => this.#worker?.kill());
   }
 
+  /** At once, whatever it was granted. */
+  kill(): void {
+    this.#worker?.kill();
+  }
+
   /** False when no answer came in time. */
   async ping(timeoutMs: number): Promise<boolean> {
     try {

@@ -132,8 +132,10 @@ export class FakeWorker implements Worker {
     this.#end({ expected: true, reason: 'killed' });
   }
 
-  async shutdown(): Promise<void> {
-    this.kill();
+  async shutdown(graceMs: number): Promise<void> {
+    const inOrder = this.#script.shutdown?.(this.id) ?? true;
+    using _timer = inOrder ? undefined : this.#clock.setTimeout(() => this.kill(), graceMs);
+    if (inOrder) this.kill();
     await this.exited;
   }
 
