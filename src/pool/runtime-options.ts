@@ -51,7 +51,7 @@ export interface RuntimeOptions {
    * tenant that has no run in a full queue may add one, until it's twice as long.
    */
   maxQueue?: number | 'auto' | undefined;
-  /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
+  /** Workers kept booted to stand in at once for one that is replaced, also for the sake of another tenant. Default 0; 1 with `isolation: 'process'`. */
   spares?: number | undefined;
   /** A worker above `minWorkers` ends after so much time without a run. Default 60 000. */
   idleTimeoutMs?: number | undefined;
