@@ -124,11 +124,18 @@ function installedPath(name: string): string | undefined {
 export function topLevelModules(members: readonly WheelMember[]): string[] {
   const modules = new Set<string>();
   for (const { path } of members) {
-    const name = /^([A-Za-z_]\w*)(?:\/.*)?(?:\.(?:py|so)|\.(?:cpython|abi3|pyemscripten)[^/]*\.so)$/.exec(
-      path,
-    )?.[1];
-    if (name !== undefined) modules.add(name);
+    // Step by step: one expression for all of it would take quadratic time for a hostile path.
+    const cut = path.search(/[/.]/);
+    const [top, rest] = [path.slice(0, cut), path.slice(cut)];
+    if (cut > 0 && /^[A-Za-z_]\w*$/.test(top) && holdsModule(rest)) modules.add(top);
   }
   const useful = [...modules].filter((name) => !/^(tests?|docs?|examples?|benchmarks?|scripts)$/.test(name));
   return (useful.length > 0 ? useful : [...modules]).sort();
+}
+
+/** What follows a name: a path below it, or the ending of a module. */
+function holdsModule(rest: string): boolean {
+  if (rest.startsWith('/')) return rest.endsWith('.py') || rest.endsWith('.so');
+  if (rest === '.py' || rest === '.so') return true;
+  return /^\.(cpython|abi3|pyemscripten)/.test(rest) && rest.endsWith('.so') && !rest.includes('/');
 }

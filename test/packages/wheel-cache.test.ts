@@ -9,7 +9,7 @@ import { resolveSources } from '../../src/packages/sources.ts';
 import { sha256Of, type WantedWheel, WheelCache } from '../../src/packages/wheel-cache.ts';
 import type { Progress } from '../../src/runtime.ts';
 import { type MadeWheel, makeWheel, wanted } from './make-wheel.ts';
-import { hastyClock, serve, type TestServer } from './server.ts';
+import { hastyClock, serve as serveOn, type TestServer } from './server.ts';
 
 let root: string;
 let cacheDir: string;
@@ -22,13 +22,22 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
+/** Indexes that the operator named: only those may be on the loopback. */
+const named: string[] = [];
+
+const serve: typeof serveOn = async (answer) => {
+  const server = await serveOn(answer);
+  named.push(server.url);
+  return server;
+};
+
 function cache(
   options: { mirror?: string; offline?: boolean; maxBytes?: number; env?: Record<string, string> } = {},
 ): WheelCache {
   const { maxBytes, env = {}, ...rest } = options;
   return new WheelCache({
     cacheDir,
-    sources: resolveSources(rest, env),
+    sources: resolveSources(rest, { PIP_EXTRA_INDEX_URL: named.join(' '), ...env }),
     clock: hastyClock,
     ...(maxBytes === undefined ? {} : { maxBytes }),
   });
@@ -395,6 +404,7 @@ test('processes that want the same wheel, one of them killed half-way', async ()
   const start = () =>
     spawn(process.execPath, [program, cacheDir, JSON.stringify(at(server, wheel))], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, PIP_EXTRA_INDEX_URL: server.url },
     });
   const first = start();
   await killed.promise;
