@@ -3,6 +3,9 @@ import { InstallError } from '../errors/errors.ts';
 import { describeMirror } from './sources.ts';
 import type { WheelCache } from './wheel-cache.ts';
 
+/** It may quote what hostile pages say. */
+const maxChars = 20_000;
+
 /**
  * What code that runs may be told of a failure: the package, the reason and a way out, but nothing of the host, neither folders of its
  * own nor where its packages come from. The whole is the cause, which stays outside.
@@ -14,7 +17,8 @@ export function forGuest(
   const places: (readonly [place: string, name: string])[] = [[cacheDir, '<cache>']];
   if (sources.mirror !== null) places.push([describeMirror(sources.mirror), '<mirror>']);
   places.push([homedir(), '<home>']);
-  const told = (text: unknown): string => withoutAddresses(withoutPlaces(String(text ?? ''), places));
+  const told = (text: unknown): string =>
+    withoutAddresses(withoutPlaces(String(text ?? '').slice(0, maxChars), places));
   const { reason, details } = error;
   const failure = { reason, package: told(details.package), suggestion: told(details.suggestion) };
   return new InstallError(told(error.message), failure, error);
@@ -34,8 +38,10 @@ function withoutPlaces(text: string, places: readonly (readonly [string, string]
 
 /** Of a wheel's address its name stays. */
 function withoutAddresses(text: string): string {
-  return text.replace(/\bhttps?:\/\/[^\s'"<>;]+/gi, (url) => {
-    const file = /\/([^/?#]+\.whl)(?:$|[?#:.,)])/.exec(url)?.[1];
-    return file ?? '<address>';
+  return text.replace(/\bhttps?:\/\/[^\s'"<>;]+/gi, (found) => {
+    const [ending = ''] = /[.,:)]*$/.exec(found.slice(-3)) ?? [];
+    const url = found.slice(0, found.length - ending.length);
+    const file = /\/([^/?#]+\.whl)(?:$|[?#])/.exec(url)?.[1];
+    return `${file ?? '<address>'}${ending}`;
   });
 }
