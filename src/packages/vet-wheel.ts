@@ -23,6 +23,9 @@ const reserved: ReadonlySet<string> = new Set([
   '_pyodide',
   '_pyodide_core',
   'vivarium',
+  // Run by `site` while the interpreter boots: before anything of ours.
+  'sitecustomize',
+  'usercustomize',
 ]);
 
 const fileType = 0o170000;
@@ -39,7 +42,7 @@ export interface WheelMember {
  * What a wheel would put under `site-packages`, sorted by path, or an `InstallError` (`unsafe_wheel`) that names the
  * package and the member: paths that climb out, links and devices, bombs, members twice, stand-ins for the runtime's own
  * modules. Of a `.data` folder only `purelib` and `platlib` are installed; scripts, headers and data outside of
- * `site-packages` have no use here and are left out.
+ * `site-packages` have no use here and are left out, as are `.pth` files, whose lines `site` would run while the interpreter boots.
  */
 export function vetWheel(bytes: Uint8Array, fileName: string, packageName = ''): WheelMember[] {
   try {
@@ -77,7 +80,7 @@ function readWheel(bytes: Uint8Array): WheelMember[] {
     if (names.has(entry.name)) throw new ZipError('is there twice', entry.name);
     names.add(entry.name);
     const path = entry.name.endsWith('/') ? undefined : installedPath(entry.name);
-    if (path === undefined) continue;
+    if (path === undefined || /^[^/]*\.pth$/i.test(path)) continue;
     if (members.has(path)) throw new ZipError('is there twice', entry.name);
     if (reserved.has(path.split(/[./]/, 1)[0] ?? '')) {
       throw new ZipError('would stand in for a module of the runtime', entry.name);

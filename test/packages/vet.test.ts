@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { InstallError } from '../../src/errors/errors.ts';
 import { unpackWheel } from '../../src/packages/unpack-wheel.ts';
 import { topLevelModules, vetWheel, wheelLimits } from '../../src/packages/vet-wheel.ts';
-import { makeWheel } from './make-wheel.ts';
+import { makeWheel, patched, recordOf } from './make-wheel.ts';
 
 const some = new Uint8Array([1, 2, 3]);
 
@@ -16,26 +16,6 @@ function refusal(bytes: Uint8Array): InstallError {
     throw error;
   }
   throw new Error('it was not refused');
-}
-
-/** Offset of the record of the central directory whose name it is. */
-function recordOf(bytes: Uint8Array, name: string): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  let at = view.getUint32(bytes.length - 6, true);
-  while (view.getUint32(at, true) === 0x02014b50) {
-    const length = view.getUint16(at + 28, true);
-    if (new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + length)) === name) return at;
-    at += 46 + length + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
-  }
-  throw new Error(`no ${name}`);
-}
-
-function patched(bytes: Uint8Array, offset: number, value: number, size: 2 | 4 = 4): Uint8Array {
-  const copy = bytes.slice();
-  const view = new DataView(copy.buffer);
-  if (size === 2) view.setUint16(offset, value, true);
-  else view.setUint32(offset, value, true);
-  return copy;
 }
 
 test('a wheel as it should be', () => {
