@@ -28,6 +28,10 @@ test('a wheel as it should be', () => {
     'my_x-1.0.data/headers/x.h': some,
     'tests/test_x.py': some,
     'folder/': new Uint8Array(),
+    // Lines of it would be run.
+    'x-nspkg.pth': some,
+    'my_x-1.0.data/purelib/y.PTH': some,
+    'my_x/kept.pth': some,
   });
   expect([...unpackWheel(bytes).keys()]).toEqual([
     'extra.py',
@@ -36,6 +40,7 @@ test('a wheel as it should be', () => {
     'my_x-1.0.dist-info/RECORD',
     'my_x-1.0.dist-info/WHEEL',
     'my_x/__init__.py',
+    'my_x/kept.pth',
     'my_x/sub/a.py',
     'tests/test_x.py',
   ]);
@@ -63,7 +68,7 @@ test('what comes out is what went in, packed or not', () => {
   );
 });
 
-describe('refused, with the member’s name', () => {
+describe('T25: refused, with the member’s name', () => {
   test.each([
     ['/etc/passwd', 'absolute'],
     ['C:/windows.py', 'absolute'],
@@ -80,6 +85,10 @@ describe('refused, with the member’s name', () => {
     ['_pyodide.cpython-314.so', 'stand in'],
     ['pyodide_js.py', 'stand in'],
     ['vivarium/_kernel.py', 'stand in'],
+    ['js.pyc', 'stand in'],
+    ['sitecustomize.py', 'stand in'],
+    ['usercustomize/__init__.py', 'stand in'],
+    ['x-1.0.data/purelib/sitecustomize.py', 'stand in'],
     ['x-1.0.data/platlib/js.py', 'stand in'],
     ['x/__init__.py/more.py', 'in a folder that is a file'],
     ['x-1.0.data/purelib/x/__init__.py', 'is there twice'],
@@ -135,7 +144,7 @@ describe('refused, with the member’s name', () => {
   });
 });
 
-describe('bombs', () => {
+describe('T25: bombs', () => {
   const zeros = new Uint8Array(20 * 1024 * 1024);
   const bomb = makeWheel('x', '1.0', { 'x/bomb': [zeros, { level: 9 }] }, { level: 6 });
 
@@ -175,7 +184,7 @@ describe('bombs', () => {
   });
 });
 
-test('a wheel that was cut off, anywhere', () => {
+test('T25, F16: a wheel that was cut off, anywhere', () => {
   const { bytes } = makeWheel('x', '1.0', {}, { level: 6 });
   for (let length = 0; length < bytes.length; length++) {
     expect(refusal(bytes.subarray(0, length)).reason).toBe('unsafe_wheel');
@@ -183,11 +192,11 @@ test('a wheel that was cut off, anywhere', () => {
   expect(refusal(bytes.subarray(0, bytes.length - 5)).message).toContain('cut off');
 });
 
-test('an archive without metadata is no wheel', () => {
+test('T25: an archive without metadata is no wheel', () => {
   expect(refusal(zipSync({ 'x.py': some })).message).toContain('no wheel');
 });
 
-test('damage of any byte is a refusal or a whole result, never another error', () => {
+test('T25: damage of any byte is a refusal or a whole result, never another error', () => {
   const { bytes } = makeWheel('x', '1.0', { 'x/a.py': new Uint8Array(100).fill(65) }, { level: 6 });
   fc.assert(
     fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, value) => {
@@ -202,4 +211,37 @@ test('damage of any byte is a refusal or a whole result, never another error', (
     }),
     { numRuns: 500 },
   );
+});
+
+test.each([
+  ['a.py', 'a'],
+  ['a.so', 'a'],
+  ['a.cpython-314-wasm32-emscripten.so', 'a'],
+  ['a.abi3.so', 'a'],
+  ['a.pyemscripten_2026_0.so', 'a'],
+  ['_a1/b/c.py', '_a1'],
+  ['a/.py', 'a'],
+  ['a/b.c.so', 'a'],
+  ['a.b.py', undefined],
+  ['a.foo.so', undefined],
+  ['a.cpython-314.py', undefined],
+  ['a.abi3/b.so', undefined],
+  ['1a.py', undefined],
+  ['a-b/c.py', undefined],
+  ['.py', undefined],
+  ['a', undefined],
+  ['a.txt', undefined],
+  ['a/b.txt', undefined],
+])('the module of %j is %j', (path, name) => {
+  const entry = { name: path, size: 0, packed: some, deflated: false, mode: 0 };
+  expect(topLevelModules([{ path, entry }])).toEqual(name === undefined ? [] : [name]);
+});
+
+test('modules of hostile paths are found in linear time', () => {
+  // Squared, their lengths are a hundred thousand million: that would not be over before the test is.
+  const members = ['.cpython', '.py', '.so', 'a', '.abi3.so/'].flatMap((part) => {
+    const path = `a/${part.repeat(250_000 / part.length)}!`;
+    return [{ path, entry: { name: path, size: 0, packed: some, deflated: false, mode: 0 } }];
+  });
+  expect(topLevelModules(members)).toEqual([]);
 });
