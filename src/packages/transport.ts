@@ -37,7 +37,8 @@ export class Transport {
   constructor(lookup: LookupFunction = systemLookup) {
     this.#lookup = lookup;
     this.#checked = publicLookup(lookup);
-    this.#proxied = process.env.NODE_USE_ENV_PROXY === '1' || process.execArgv.includes('--use-env-proxy');
+    const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)];
+    this.#proxied = process.env.NODE_USE_ENV_PROXY === '1' || flags.includes('--use-env-proxy');
     const options = { keepAlive: true, ...(this.#proxied && { proxyEnv: process.env }) };
     this.#agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
   }
