@@ -218,7 +218,7 @@ describe('a round trip', () => {
   });
 });
 
-describe('what is no image', () => {
+describe('T42, F08: what is no image', () => {
   it('is refused when a single bit is another, in either half', async () => {
     const file = await encode(withFiles, heapOf(0, 3), contents);
     const { files } = splitImage(file);

@@ -110,7 +110,7 @@ async function readMirrorLock(mirror: Mirror, http: Http, signal: AbortSignal | 
     }
   }
   const url = `${mirror.url}${pyodideLockFile}`;
-  const { status, bytes } = await http.page(url, {}, signal);
+  const { status, bytes } = await http.page(url, {}, { signal });
   if (status !== 200) throw mirrorError(`the mirror has no ${url} (${status})`, suggestion);
   return new TextDecoder().decode(bytes);
 }

@@ -23,6 +23,9 @@ const reserved: ReadonlySet<string> = new Set([
   '_pyodide',
   '_pyodide_core',
   'vivarium',
+  // Run by `site` while the interpreter boots: before anything of ours.
+  'sitecustomize',
+  'usercustomize',
 ]);
 
 const fileType = 0o170000;
@@ -39,7 +42,7 @@ export interface WheelMember {
  * What a wheel would put under `site-packages`, sorted by path, or an `InstallError` (`unsafe_wheel`) that names the
  * package and the member: paths that climb out, links and devices, bombs, members twice, stand-ins for the runtime's own
  * modules. Of a `.data` folder only `purelib` and `platlib` are installed; scripts, headers and data outside of
- * `site-packages` have no use here and are left out.
+ * `site-packages` have no use here and are left out, as are `.pth` files, whose lines `site` would run while the interpreter boots.
  */
 export function vetWheel(bytes: Uint8Array, fileName: string, packageName = ''): WheelMember[] {
   try {
@@ -77,7 +80,7 @@ function readWheel(bytes: Uint8Array): WheelMember[] {
     if (names.has(entry.name)) throw new ZipError('is there twice', entry.name);
     names.add(entry.name);
     const path = entry.name.endsWith('/') ? undefined : installedPath(entry.name);
-    if (path === undefined) continue;
+    if (path === undefined || /^[^/]*\.pth$/i.test(path)) continue;
     if (members.has(path)) throw new ZipError('is there twice', entry.name);
     if (reserved.has(path.split(/[./]/, 1)[0] ?? '')) {
       throw new ZipError('would stand in for a module of the runtime', entry.name);
@@ -124,11 +127,18 @@ function installedPath(name: string): string | undefined {
 export function topLevelModules(members: readonly WheelMember[]): string[] {
   const modules = new Set<string>();
   for (const { path } of members) {
-    const name = /^([A-Za-z_]\w*)(?:\/.*)?(?:\.(?:py|so)|\.(?:cpython|abi3|pyemscripten)[^/]*\.so)$/.exec(
-      path,
-    )?.[1];
-    if (name !== undefined) modules.add(name);
+    // Step by step: one expression for all of it would take quadratic time for a hostile path.
+    const cut = path.search(/[/.]/);
+    const [top, rest] = [path.slice(0, cut), path.slice(cut)];
+    if (cut > 0 && /^[A-Za-z_]\w*$/.test(top) && holdsModule(rest)) modules.add(top);
   }
   const useful = [...modules].filter((name) => !/^(tests?|docs?|examples?|benchmarks?|scripts)$/.test(name));
   return (useful.length > 0 ? useful : [...modules]).sort();
+}
+
+/** What follows a name: a path below it, or the ending of a module. */
+function holdsModule(rest: string): boolean {
+  if (rest.startsWith('/')) return rest.endsWith('.py') || rest.endsWith('.so');
+  if (rest === '.py' || rest === '.so') return true;
+  return /^\.(cpython|abi3|pyemscripten)/.test(rest) && rest.endsWith('.so') && !rest.includes('/');
 }
