@@ -78,18 +78,15 @@ function readWheel(bytes: Uint8Array): WheelMember[] {
     names.add(entry.name);
     const path = entry.name.endsWith('/') ? undefined : installedPath(entry.name);
     if (path === undefined) continue;
+    // Said without its scheme a path may be another.
+    if (isAbsolute(path)) throw new ZipError('is an absolute path', entry.name);
     if (members.has(path)) throw new ZipError('is there twice', entry.name);
     if (reserved.has(path.split(/[./]/, 1)[0] ?? '')) {
       throw new ZipError('would stand in for a module of the runtime', entry.name);
     }
     members.set(path, { path, entry });
   }
-  for (const { path, entry } of members.values()) {
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      if (members.has(path.slice(0, end)))
-        throw new ZipError('lies in a folder that is a file too', entry.name);
-    }
-  }
+  checkFolders([...members.values()]);
   const sorted = [...members.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
   if (!sorted.some(({ path }) => /^[^/]+\.dist-info\/METADATA$/.test(path))) {
     throw new ZipError('holds no metadata: it is no wheel');
@@ -101,7 +98,7 @@ function checkEntry({ name, size, packed, mode }: ZipEntry): void {
   if (name.length > wheelLimits.maxPathChars) throw new ZipError('has a path that is too long', name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   if (/[\0-\x1f\x7f\\]/.test(name)) throw new ZipError('has a backslash or a control character', name);
-  if (/^([A-Za-z]:|\/)/.test(name)) throw new ZipError('is an absolute path', name);
+  if (isAbsolute(name)) throw new ZipError('is an absolute path', name);
   if (/(^|\/)\.{1,2}(\/|$)/.test(name)) throw new ZipError('climbs out of its folder', name);
   if (name === '' || name.includes('//')) throw new ZipError('is no path', name);
   const type = mode & fileType;
@@ -111,6 +108,22 @@ function checkEntry({ name, size, packed, mode }: ZipEntry): void {
   const { maxRatio, ratioFromBytes } = wheelLimits;
   if (size > ratioFromBytes && size > packed.length * maxRatio) {
     throw new ZipError(`unpacks to ${size} bytes, more than ${maxRatio} times of what it is`, name);
+  }
+}
+
+function isAbsolute(path: string): boolean {
+  return /^([A-Za-z]:|\/)/.test(path);
+}
+
+/** No file is a folder too. With `/` before all other letters, what lies in a folder comes right after its name. */
+function checkFolders(members: readonly WheelMember[]): void {
+  const sorted = members
+    .map((member) => ({ member, key: `${member.path.replaceAll('/', '\0')}\0` }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+  for (const [index, { member, key }] of sorted.entries()) {
+    const before = sorted[index - 1];
+    if (before !== undefined && key.startsWith(before.key))
+      throw new ZipError('lies in a folder that is a file too', member.entry.name);
   }
 }
 
@@ -124,10 +137,14 @@ function installedPath(name: string): string | undefined {
 export function topLevelModules(members: readonly WheelMember[]): string[] {
   const modules = new Set<string>();
   for (const { path } of members) {
-    const name = /^([A-Za-z_]\w*)(?:\/.*)?(?:\.(?:py|so)|\.(?:cpython|abi3|pyemscripten)[^/]*\.so)$/.exec(
-      path,
-    )?.[1];
-    if (name !== undefined) modules.add(name);
+    const name = /^[A-Za-z_]\w*(?=[./])/.exec(path)?.[0];
+    if (name === undefined) continue;
+    // The folder's own name is the module's; a file's ends where its tags begin.
+    const rest = path.slice(name.length);
+    const isModule = rest.startsWith('/')
+      ? /\.(?:py|so)$/.test(rest)
+      : /^\.(?:py|so)$|^\.(?:cpython|abi3|pyemscripten)[^/]*\.so$/.test(rest);
+    if (isModule) modules.add(name);
   }
   const useful = [...modules].filter((name) => !/^(tests?|docs?|examples?|benchmarks?|scripts)$/.test(name));
   return (useful.length > 0 ? useful : [...modules]).sort();
