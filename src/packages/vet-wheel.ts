@@ -115,16 +115,24 @@ function isAbsolute(path: string): boolean {
   return /^([A-Za-z]:|\/)/.test(path);
 }
 
-/** No file is a folder too. With `/` before all other letters, what lies in a folder comes right after its name. */
+/** No file is a folder too. What lies in a folder comes right after it in this order. */
 function checkFolders(members: readonly WheelMember[]): void {
-  const sorted = members
-    .map((member) => ({ member, key: `${member.path.replaceAll('/', '\0')}\0` }))
-    .sort((a, b) => (a.key < b.key ? -1 : 1));
-  for (const [index, { member, key }] of sorted.entries()) {
-    const before = sorted[index - 1];
-    if (before !== undefined && key.startsWith(before.key))
-      throw new ZipError('lies in a folder that is a file too', member.entry.name);
+  const sorted = members.toSorted((a, b) => compareByFolder(a.path, b.path));
+  for (const [index, { path, entry }] of sorted.entries()) {
+    const before = sorted[index - 1]?.path;
+    if (before !== undefined && path.startsWith(before) && path[before.length] === '/')
+      throw new ZipError('lies in a folder that is a file too', entry.name);
   }
+}
+
+/** By code units, `/` before all others. */
+function compareByFolder(a: string, b: string): number {
+  for (let at = 0; at < a.length && at < b.length; at++) {
+    if (a[at] === b[at]) continue;
+    if (a[at] === '/') return -1;
+    return b[at] === '/' ? 1 : a.charCodeAt(at) - b.charCodeAt(at);
+  }
+  return a.length - b.length;
 }
 
 function installedPath(name: string): string | undefined {

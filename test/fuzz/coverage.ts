@@ -25,10 +25,10 @@ class Script {
 export class Coverage {
   readonly #session = new Session();
   readonly #scripts = new Map<string, Script | null>();
-  readonly #wanted: RegExp;
+  readonly #wanted: (url: string) => boolean;
 
-  /** Of scripts whose URL matches. Start it before they are loaded. */
-  constructor(wanted: RegExp) {
+  /** Of scripts with such a URL. Start it before they are loaded. */
+  constructor(wanted: (url: string) => boolean) {
     this.#wanted = wanted;
     this.#session.connect();
     this.#session.post('Profiler.enable');
@@ -85,7 +85,7 @@ export class Coverage {
   #script(url: string): Script | null {
     let script = this.#scripts.get(url);
     if (script === undefined) {
-      const path = this.#wanted.test(url) && url.startsWith('file:') ? fileURLToPath(url) : undefined;
+      const path = this.#wanted(url) && url.startsWith('file:') ? fileURLToPath(url) : undefined;
       script = path === undefined ? null : new Script(readFileSync(path, 'utf8').length);
       this.#scripts.set(url, script);
     }

@@ -13,12 +13,16 @@ const current = new Uint8Array(shared, 8);
 
 /** Of processor time, for one input. */
 const slowMs = 2000;
-const batchMs = 15;
+const batchMs = 50;
+const batchInputs = 300;
+const singleInputs = 6;
 const minimiseMs = 4000;
 const maxFailures = 5;
+/** Larger inputs than this aren't kept for how often a block ran: longer ones always run some more often. */
+const maxLoopBytes = 4096;
 
 const tell = (message: FromLoop): void => parentPort?.postMessage(message);
-const coverage = new Coverage(/\/src\/|\/node_modules\/smol-toml\//);
+const coverage = new Coverage((url) => url === module || /\/src\/|\/node_modules\/smol-toml\//.test(url));
 const target = (await import(module)) as Target;
 const random = randomOf(seed);
 const corpus: Uint8Array[] = [];
@@ -30,6 +34,7 @@ const material: Material = {
 };
 const known = new Set<string>();
 let execs = 0;
+let fruitless = 0;
 
 const inputs = [...target.seeds, ...readCorpus()];
 for (const input of inputs) {
@@ -65,7 +70,10 @@ function readCorpus(): Uint8Array[] {
 function next(): Uint8Array {
   // The later half is what was found last.
   const from = random(2) === 0 ? corpus.length >> 1 : 0;
-  const parent = corpus[from + random(corpus.length - from)] ?? new Uint8Array();
+  const candidates = [0, 1].map(() => corpus[from + random(corpus.length - from)] ?? new Uint8Array());
+  // Small ones are quicker, and more of their bytes matter.
+  candidates.sort((a, b) => a.length - b.length);
+  const parent = candidates[random(5) === 0 ? 1 : 0] ?? new Uint8Array();
   const way = random(100);
   if (way === 0) return pump(parent, material);
   if (way < 40) {
@@ -79,23 +87,31 @@ function next(): Uint8Array {
 
 async function batch(): Promise<void> {
   const tried: Uint8Array[] = [];
-  for (const until = performance.now() + batchMs; performance.now() < until; ) {
+  for (const until = performance.now() + batchMs; performance.now() < until && tried.length < batchInputs; ) {
     const input = next();
     tried.push(input);
     await attempt(input);
   }
-  if (!coverage.news({ keep: false })) return;
+  // What no input of a batch shows by itself, of code that runs at times of its own, is taken for known in the end.
+  const keep = fruitless > 2;
+  if (!coverage.news({ keep }) || keep) {
+    fruitless = 0;
+    return;
+  }
+  fruitless++;
   for (const input of tried) {
     await attempt(input);
-    if (coverage.news()) corpus.push(input);
+    if (!coverage.news()) continue;
+    corpus.push(input);
+    fruitless = 0;
   }
 }
 
 async function singles(): Promise<void> {
-  for (const until = performance.now() + batchMs; performance.now() < until; ) {
+  for (let tried = 0; tried < singleInputs; tried++) {
     const input = next();
     await attempt(input);
-    if (coverage.news({ counts: true })) corpus.push(input);
+    if (coverage.news({ counts: true }) && input.length <= maxLoopBytes) corpus.push(input);
   }
 }
 
@@ -126,7 +142,8 @@ async function run(input: Uint8Array): Promise<Failure | undefined> {
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
     const place = text.split('\n').find((line) => /\/(src|targets)\//.test(line)) ?? '';
-    return { signature: `${error instanceof Error ? error.name : typeof error} ${place.trim()}`, text };
+    const [first = ''] = text.split('\n', 1);
+    return { signature: `${first.replace(/\d+|".*/g, '').slice(0, 80)} ${place.trim()}`, text };
   }
   if (performance.now() - before < slowMs) return undefined;
   const { user, system } = process.threadCpuUsage(cpu);

@@ -1,11 +1,11 @@
 /**
  * Coverage-guided fuzzing of what the host reads:
  *
- *     node test/fuzz/main.ts [--seconds N] [--target name]… [--seed n]
+ *     node test/fuzz/main.ts [--seconds N] [--target name]… [--seed n] [--timeout ms]
  *     node test/fuzz/main.ts --target name --replay file
  *
  * `--seconds` is for each target, default 10; 0 tries only what is kept in `corpus/`, and the seeds. An input that breaks
- * something is kept there too, as small as it could be made.
+ * something is kept there too, as small as it could be made. `--timeout` is for one input, by the clock on the wall.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '10' },
     target: { type: 'string', multiple: true },
     seed: { type: 'string' },
+    timeout: { type: 'string', default: '20000' },
     replay: { type: 'string' },
     /** Where inputs are kept; for tests of this program. */
     corpus: { type: 'string', default: join(here, 'corpus') },
@@ -34,6 +35,7 @@ else await replay(names[0] ?? '', values.replay);
 
 function targetNames(): string[] {
   return readdirSync(join(here, 'targets'))
+    .filter((file) => file.endsWith('.ts'))
     .sort()
     .map((file) => basename(file, '.ts'));
 }
@@ -53,6 +55,7 @@ async function fuzzAll(): Promise<void> {
       corpusDir,
       seconds: Number(values.seconds),
       seed,
+      timeoutMs: Number(values.timeout),
     });
     const speed = done === undefined ? '' : Math.round(done.execs / Math.max(done.seconds, 0.001));
     console.log(

@@ -8,6 +8,8 @@ export interface LoopData {
   /** 0: only what is kept. */
   seconds: number;
   seed: number;
+  /** For one input: the machine may be busy, so it is long. */
+  timeoutMs: number;
   /** How many inputs were begun, the present one's length, its bytes. */
   shared: SharedArrayBuffer;
 }
@@ -27,8 +29,6 @@ export interface Outcome {
   done?: Extract<FromLoop, { kind: 'done' }>;
 }
 
-/** For one input; the machine may be busy. */
-const hangMs = 20_000;
 const lookMs = 100;
 const maxResidentBytes = 3 * 1024 ** 3;
 const maxHeapMiB = 768;
@@ -55,7 +55,7 @@ export function watch(data: Omit<LoopData, 'shared'>): Promise<Outcome> {
       since = performance.now();
     }
     const resident = process.memoryUsage.rss();
-    if (begun > 0 && performance.now() - since > hangMs) fail(`no end after ${hangMs} ms`);
+    if (begun > 0 && performance.now() - since > data.timeoutMs) fail(`no end after ${data.timeoutMs} ms`);
     else if (resident > maxResidentBytes) fail(`${Math.round(resident / 1024 ** 2)} MiB resident`);
     else return;
     clearInterval(timer);

@@ -104,7 +104,9 @@ export async function fuzz(data: Uint8Array): Promise<void> {
   const second = splitImage(Buffer.concat(await encodeImage(rest, restored, contents)));
   await verifyImage(second);
   const again = decodeImage(second, found.fingerprint);
-  ensure(isDeepStrictEqual({ ...again.header, pages }, found), 'another header after a round trip');
+  // JSON's -0 is written as 0.
+  const written: unknown = JSON.parse(JSON.stringify(found));
+  ensure(isDeepStrictEqual({ ...again.header, pages }, written), 'another header after a round trip');
   ensure(Buffer.compare(heapOf(again, found.heapBytes), restored) === 0, 'another heap after a round trip');
   ensure(Buffer.compare(again.files, decoded.files) === 0, 'other files after a round trip');
 }
