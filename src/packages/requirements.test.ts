@@ -173,7 +173,6 @@ describe('a megabyte that looks like something is read in one go', () => {
   test.each([
     ['spaces', `a${' '.repeat(long)}b`, 'is too long'],
     ['comments', `a${' #'.repeat(long / 2)}\u2028b`, undefined],
-    ['an option', `--${'a'.repeat(long)}\u2028b`, 'is not supported'],
     ['a file', `-r ${'a'.repeat(long)}`, '-r names no file'],
   ])('%s', async (_, text, problem) => {
     const found = readRequirements(await file('requirements.txt', text));

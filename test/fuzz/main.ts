@@ -57,11 +57,11 @@ async function fuzzAll(): Promise<void> {
       seed,
       timeoutMs: Number(values.timeout),
     });
-    const speed = done === undefined ? '' : Math.round(done.execs / Math.max(done.seconds, 0.001));
+    const speed = done === undefined ? '' : Math.round(done.execs / done.cpuSeconds);
     console.log(
       done === undefined
         ? `${name}: ended`
-        : `${name}: ${done.execs} inputs, ${speed}/s, ${done.percent.toFixed(1)} % covered, ${done.corpus} kept`,
+        : `${name}: ${done.execs} inputs, ${speed} a second of processor time, ${done.percent.toFixed(1)} % covered, ${done.corpus} kept`,
     );
     for (const failure of failures) report(name, corpusDir, failure);
     if (failures.length > 0) process.exitCode = 1;

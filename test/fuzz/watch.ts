@@ -16,7 +16,7 @@ export interface LoopData {
 
 export type FromLoop =
   | { kind: 'failure'; input: Uint8Array; why: string }
-  | { kind: 'done'; execs: number; seconds: number; percent: number; corpus: number };
+  | { kind: 'done'; execs: number; cpuSeconds: number; percent: number; corpus: number };
 
 export interface Failure {
   input: Uint8Array;
