@@ -99,13 +99,14 @@ export async function fuzz(data: Uint8Array): Promise<void> {
   if (decoded === undefined) return;
   refusable(() => libraryBytes(decoded), ImageError);
   if (found.heapBytes > maxHeapBytes) return;
+  // Nothing writes a header that was read: one that is nested too deep for that does no harm.
+  const written = refusable(() => JSON.parse(JSON.stringify(found)) as ImageHeader, RangeError);
+  if (written === undefined) return;
   const [restored, contents] = [heapOf(decoded, found.heapBytes), contentsOf(decoded)];
-  const { pages, ...rest } = found;
+  const { pages, ...rest } = written;
   const second = splitImage(Buffer.concat(await encodeImage(rest, restored, contents)));
   await verifyImage(second);
   const again = decodeImage(second, found.fingerprint);
-  // JSON's -0 is written as 0.
-  const written: unknown = JSON.parse(JSON.stringify(found));
   ensure(isDeepStrictEqual({ ...again.header, pages }, written), 'another header after a round trip');
   ensure(Buffer.compare(heapOf(again, found.heapBytes), restored) === 0, 'another heap after a round trip');
   ensure(Buffer.compare(again.files, decoded.files) === 0, 'other files after a round trip');
