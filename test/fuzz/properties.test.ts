@@ -1,6 +1,6 @@
 /** By the same oracles as the fuzzer, inputs that are put together by shape: it rarely gets that far by chance. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { fromWire, toWire } from '../../src/errors/wire.ts';
 import { parseLock } from '../../src/packages/lock.ts';
 import { parseHostMessage, parseWorkerMessage } from '../../src/protocol/parse.ts';
@@ -18,6 +18,8 @@ import * as messages from './targets/messages.ts';
 import * as requirements from './targets/requirements.ts';
 import * as values from './targets/values.ts';
 import * as wheel from './targets/wheel.ts';
+
+afterAll(requirements.close);
 
 const jsonTargets: Record<string, Target> = {
   distribution,

@@ -14,7 +14,9 @@ import {
 import { bytesOf, ensure, refusable, refusableLater, textOf } from '../target.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'vivarium-fuzz-'));
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+/** For test runners, whose processes don't come to their end. */
+export const close = (): void => rmSync(dir, { recursive: true, force: true });
+process.on('exit', close);
 const file = join(dir, 'requirements.txt');
 
 export const sources: readonly string[] = ['requirements', 'names', 'python-version'].map(
