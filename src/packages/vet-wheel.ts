@@ -81,18 +81,15 @@ function readWheel(bytes: Uint8Array): WheelMember[] {
     names.add(entry.name);
     const path = entry.name.endsWith('/') ? undefined : installedPath(entry.name);
     if (path === undefined || /^[^/]*\.pth$/i.test(path)) continue;
+    // Said without its scheme a path may be another.
+    if (isAbsolute(path)) throw new ZipError('is an absolute path', entry.name);
     if (members.has(path)) throw new ZipError('is there twice', entry.name);
     if (reserved.has(path.split(/[./]/, 1)[0] ?? '')) {
       throw new ZipError('would stand in for a module of the runtime', entry.name);
     }
     members.set(path, { path, entry });
   }
-  for (const { path, entry } of members.values()) {
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      if (members.has(path.slice(0, end)))
-        throw new ZipError('lies in a folder that is a file too', entry.name);
-    }
-  }
+  checkFolders([...members.values()]);
   const sorted = [...members.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
   if (!sorted.some(({ path }) => /^[^/]+\.dist-info\/METADATA$/.test(path))) {
     throw new ZipError('holds no metadata: it is no wheel');
@@ -104,7 +101,7 @@ function checkEntry({ name, size, packed, mode }: ZipEntry): void {
   if (name.length > wheelLimits.maxPathChars) throw new ZipError('has a path that is too long', name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   if (/[\0-\x1f\x7f\\]/.test(name)) throw new ZipError('has a backslash or a control character', name);
-  if (/^([A-Za-z]:|\/)/.test(name)) throw new ZipError('is an absolute path', name);
+  if (isAbsolute(name)) throw new ZipError('is an absolute path', name);
   if (/(^|\/)\.{1,2}(\/|$)/.test(name)) throw new ZipError('climbs out of its folder', name);
   if (name === '' || name.includes('//')) throw new ZipError('is no path', name);
   const type = mode & fileType;
@@ -115,6 +112,30 @@ function checkEntry({ name, size, packed, mode }: ZipEntry): void {
   if (size > ratioFromBytes && size > packed.length * maxRatio) {
     throw new ZipError(`unpacks to ${size} bytes, more than ${maxRatio} times of what it is`, name);
   }
+}
+
+function isAbsolute(path: string): boolean {
+  return /^([A-Za-z]:|\/)/.test(path);
+}
+
+/** No file is a folder too. What lies in a folder comes right after it in this order. */
+function checkFolders(members: readonly WheelMember[]): void {
+  const sorted = members.toSorted((a, b) => compareByFolder(a.path, b.path));
+  for (const [index, { path, entry }] of sorted.entries()) {
+    const before = sorted[index - 1]?.path;
+    if (before !== undefined && path.startsWith(before) && path[before.length] === '/')
+      throw new ZipError('lies in a folder that is a file too', entry.name);
+  }
+}
+
+/** By code units, `/` before all others. */
+function compareByFolder(a: string, b: string): number {
+  for (let at = 0; at < a.length && at < b.length; at++) {
+    if (a[at] === b[at]) continue;
+    if (a[at] === '/') return -1;
+    return b[at] === '/' ? 1 : a.charCodeAt(at) - b.charCodeAt(at);
+  }
+  return a.length - b.length;
 }
 
 function installedPath(name: string): string | undefined {

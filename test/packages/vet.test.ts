@@ -72,6 +72,7 @@ describe('T25: refused, with the member’s name', () => {
   test.each([
     ['/etc/passwd', 'absolute'],
     ['C:/windows.py', 'absolute'],
+    ['x-1.0.data/purelib/C:/windows.py', 'absolute'],
     ['../evil.py', 'climbs out'],
     ['x/../../evil.py', 'climbs out'],
     ['x/./y.py', 'climbs out'],
