@@ -200,8 +200,10 @@ export async function diagnose(options?: DiagnoseOptions): Promise<Diagnosis[]> 
 }
 
 /** Loads the chosen engine only. */
-async function createEngine({ engine, image, cacheDir }: ResolvedRuntimeOptions): Promise<Engine> {
-  const options = { image: image !== false, ...(cacheDir === undefined ? {} : { cacheDir }) };
+async function createEngine(resolved: ResolvedRuntimeOptions): Promise<Engine> {
+  const { engine, image, cacheDir, sandbox, maxResidentBytes } = resolved;
+  const where = cacheDir === undefined ? {} : { cacheDir };
+  const options = { image: image !== false, ...where, sandbox, maxResidentBytes };
   switch (engine) {
     case 'deno':
       return (await import('./engines/deno/host.ts')).createDenoEngine(options);

@@ -3,6 +3,7 @@ import type { Engine } from '../engines/engine.ts';
 import { noteUse } from '../engines/image-cache.ts';
 import { InstallError } from '../errors/errors.ts';
 import { loadDistribution, providerOf } from '../packages/distribution.ts';
+import type { FetchBudget } from '../packages/fetch-budget.ts';
 import {
   defineImage,
   type ImageDefinition,
@@ -12,6 +13,7 @@ import {
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import { checkLockFits, type Lock, parseLock } from '../packages/lock.ts';
 import { requirementName, wheelParts } from '../packages/names.ts';
+import { readWheelCacheLimits } from '../packages/prune-wheels.ts';
 import { isRecipe, recipeImage, recipes } from '../packages/recipes.ts';
 import { earlierLock, knownLock, resolveLock } from '../packages/resolve.ts';
 import { resolveSources, type SourceOptions } from '../packages/sources.ts';
@@ -32,6 +34,8 @@ export interface FindOptions {
   onProgress?: (progress: Progress) => void;
   /** Resolves again what was resolved before. Default false. */
   refresh?: boolean;
+  /** What a run may have fetched for it. */
+  budget?: FetchBudget;
 }
 
 export interface ImportedPackage {
@@ -54,7 +58,11 @@ export class Catalog {
 
   constructor({ cacheDir, engine, env, ...sources }: CatalogOptions) {
     this.#engine = engine;
-    this.wheels = new WheelCache({ cacheDir, sources: resolveSources(sources, env) });
+    this.wheels = new WheelCache({
+      cacheDir,
+      sources: resolveSources(sources, env),
+      limits: readWheelCacheLimits(env ?? process.env),
+    });
     this.named = new NamedImages(cacheDir);
   }
 

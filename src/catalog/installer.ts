@@ -1,4 +1,6 @@
 import { InstallError } from '../errors/errors.ts';
+import type { FetchBudget } from '../packages/fetch-budget.ts';
+import { forGuest } from '../packages/guest-message.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import type { InstallPolicy } from '../packages/install-policy.ts';
 import { closure, type Lock, type LockedPackage } from '../packages/lock.ts';
@@ -10,9 +12,16 @@ interface InstallContext {
   image: ImageSource;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
+  /** Of the run. */
+  budget: FetchBudget;
 }
 
-/** What runs may install while they run. Rejects with `InstallError`. */
+interface Installation {
+  packages: { name: string; version: string }[];
+  wheels: Uint8Array[];
+}
+
+/** What runs may install while they run. Rejects with an `InstallError` that may be told to them; what it leaves out is its cause. */
 export class PolicyInstaller {
   readonly #policy: InstallPolicy;
   readonly #catalog: Catalog;
@@ -30,18 +39,26 @@ export class PolicyInstaller {
       this.#mirrorOnly = new Catalog({ ...options, env: { ...env, PIP_NO_INDEX: '1' } });
   }
 
-  async install(
+  async install(requirements: readonly string[], context: InstallContext): Promise<Installation> {
+    try {
+      return await this.#install(requirements, context);
+    } catch (error) {
+      throw error instanceof InstallError ? forGuest(error, this.#catalog.wheels) : error;
+    }
+  }
+
+  async #install(
     requirements: readonly string[],
-    { image, signal, onProgress }: InstallContext,
-  ): Promise<{ packages: { name: string; version: string }[]; wheels: Uint8Array[] }> {
+    { image, signal, onProgress, budget }: InstallContext,
+  ): Promise<Installation> {
     for (const requirement of requirements) refuseAddresses(requirement);
     const held = await this.#catalog.packagesIn(image);
     const present = new Map(held.map(({ name, version }) => [name, version]));
-    const wanted = await this.#resolve(requirements, present, { signal, onProgress });
+    const wanted = await this.#resolve(requirements, present, { signal, onProgress, budget });
     const other = wanted.find(({ name, version }) => (present.get(name) ?? version) !== version);
     if (other !== undefined) throw exchanged(other, present.get(other.name) ?? '');
     const missing = wanted.filter(({ name }) => !present.has(name));
-    const wheels = await this.#catalog.wheels.fetch(missing, { signal, onProgress });
+    const wheels = await this.#catalog.wheels.fetch(missing, { signal, onProgress, budget });
     return {
       packages: missing.map(({ name, version }) => ({ name, version })),
       wheels: wheels.map(({ bytes }) => bytes),
@@ -51,7 +68,7 @@ export class PolicyInstaller {
   async #resolve(
     requirements: readonly string[],
     present: ReadonlyMap<string, string>,
-    options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+    options: Omit<InstallContext, 'image'>,
   ): Promise<LockedPackage[]> {
     const locked = this.#policy === 'any' ? undefined : this.#fromLock(requirements);
     if (locked !== undefined) return locked;

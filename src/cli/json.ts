@@ -10,3 +10,14 @@ export function documentOf(execution: Execution, outcomes: readonly Outcome[]): 
   }));
   return { ...executionToJson(execution), files };
 }
+
+/** Indented. What could steer a terminal is escaped, beyond what JSON asks for. */
+export function jsonText(document: unknown): string {
+  return JSON.stringify(document, undefined, 2).replace(/[\x7f-\x9f\u2028\u2029\p{Cf}]/gu, (found) =>
+    Array.from({ length: found.length }, (_, index) => escaped(found.charCodeAt(index))).join(''),
+  );
+}
+
+function escaped(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
+}

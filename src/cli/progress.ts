@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { Progress } from '../runtime.ts';
 import { type Clock, systemClock, type Timer } from '../util/clock.ts';
+import { printable } from './table.ts';
 import { formatBytes } from './values.ts';
 
 /** A terminal, or what stands for one in tests. */
@@ -84,7 +85,7 @@ export class ProgressBar {
     const seconds = `${((this.#clock.now() - this.#startedAt) / 1000).toFixed(1)}s`;
     const used = stage.length + bar.length + amount.length + seconds.length + 5;
     const room = (this.#screen.columns || 80) - used;
-    const tail = room > 4 ? message.slice(0, room) : '';
+    const tail = room > 4 ? printable(message.slice(0, room)) : '';
     const paint = (style: 'cyan' | 'dim', text: string) => styleText(style, text, { stream: this.#screen });
     const parts = [paint('cyan', stage), bar, amount, tail === '' ? '' : paint('dim', tail), seconds];
     return parts.filter((part) => part !== '').join(' ');

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { Execution, PythonErrorInfo } from '../runtime.ts';
+import { printable } from './table.ts';
 
 export const exitCodes = {
   ok: 0,
@@ -12,11 +13,12 @@ export const exitCodes = {
   timeout: 124,
   interrupted: 130,
   oom: 137,
+  terminated: 143,
 } as const;
 
-/** One line of ours on stderr. */
+/** A message of ours on stderr. Names in it may be anybody's: a caller makes those `printable` that mustn't begin a line. */
 export function say(stderr: Writable, message: string): void {
-  stderr.write(`vivarium: ${message}\n`);
+  stderr.write(`vivarium: ${message.split('\n').map(printable).join('\n')}\n`);
 }
 
 /** Whether a write failed because the reader has gone (`| head`), which is no fault. */
@@ -40,7 +42,7 @@ export function explain(
       code = pythonExit(exitCode ?? exitCodes.failed);
       // What `sys.exit` was given is already on stderr.
       if (exitCode === undefined) lines.push(...(error?.traceback ?? [status]));
-      if (error?.hint !== undefined && !options.quiet) lines.push(`hint: ${error.hint}`);
+      if (error?.hint !== undefined && !options.quiet) lines.push(`hint: ${printable(error.hint)}`);
       break;
     case 'timeout':
       code = exitCodes.timeout;
@@ -67,7 +69,7 @@ export function explain(
   if (cut.length > 0) lines.push(`vivarium: cut at its limit: ${cut.join(', ')}`);
   const forgotten = missingFile(execution, options.file ?? []);
   if (forgotten !== undefined && !options.quiet) {
-    lines.push(`vivarium: the program sees only files that are passed in: --file ${forgotten}`);
+    lines.push(`vivarium: the program sees only files that are passed in: --file ${printable(forgotten)}`);
   }
   return { code, text: lines.map((line) => `${line.replace(/\n$/, '')}\n`).join('') };
 }
@@ -78,7 +80,7 @@ function whereItWas(error: PythonErrorInfo | undefined): readonly string[] {
 }
 
 function ours(what: string, error: PythonErrorInfo | undefined): string {
-  return error?.value ? `vivarium: ${what}: ${error.value}` : `vivarium: ${what}`;
+  return error?.value ? `vivarium: ${what}: ${printable(error.value)}` : `vivarium: ${what}`;
 }
 
 /** As a Unix exit status: the low byte. */

@@ -4,11 +4,12 @@ import type { ImportedPackage, WorkOptions } from '../node.ts';
 import type { Execution, Isolation, Progress, RunOptions, Runtime } from '../runtime.ts';
 import { pictureFiles } from './figures.ts';
 import { mentionsStdin, parseInputs, readInputs, readProgram, readStdin, type StdinKind } from './input.ts';
-import { documentOf } from './json.ts';
+import { documentOf, jsonText } from './json.ts';
 import { type Outcome, writeOutputs } from './output.ts';
 import type { ProgressBar } from './progress.ts';
 import { exitCodes, explain, isClosedPipe, say } from './report.ts';
 import { checkPackageFlags, packagesForRun } from './run-packages.ts';
+import { printable } from './table.ts';
 import { formatBytes, parseEnv, usage } from './values.ts';
 import { type Desk, progressBar } from './work.ts';
 
@@ -64,8 +65,10 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
   const ended = Promise.withResolvers<number>();
 
   let running = false;
-  const stopListening = host.onInterrupt(() => {
-    if (!running || abort.signal.aborted) ended.resolve(exitCodes.interrupted);
+  let stopCode: number = exitCodes.interrupted;
+  const stopListening = host.onInterrupt((exitCode) => {
+    stopCode = exitCode;
+    if (!running || abort.signal.aborted) ended.resolve(exitCode);
     abort.abort();
   });
   // Output that goes nowhere ends the run: quietly when its reader has seen enough (`| head`).
@@ -98,7 +101,8 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
       hidden: request.out !== undefined,
       inputs: new Set(inputs.map(({ path }) => realpathSync(path))),
     });
-    return report(execution, outcomes, request, host);
+    const exitCode = report(execution, outcomes, request, host);
+    return execution.status === 'interrupted' ? stopCode : exitCode;
   };
   try {
     return await Promise.race([work(), ended.promise]);
@@ -146,7 +150,7 @@ function programName({ program }: RunRequest): string {
 
 function report(execution: Execution, outcomes: readonly Outcome[], request: RunRequest, host: Host): number {
   if (request.json) {
-    host.stdout.write(`${JSON.stringify(documentOf(execution, outcomes), undefined, 2)}\n`);
+    host.stdout.write(`${jsonText(documentOf(execution, outcomes))}\n`);
   }
   const { code, text } = explain(execution, request);
   if (text !== '' && !request.json) host.stderr.write(text);
@@ -155,9 +159,9 @@ function report(execution: Execution, outcomes: readonly Outcome[], request: Run
   for (const outcome of outcomes) {
     if (outcome.kind === 'refused') {
       lost = true;
-      say(host.stderr, `did not write ${outcome.file.path}: ${outcome.reason}`);
+      say(host.stderr, `did not write ${printable(outcome.file.path)}: ${printable(outcome.reason)}`);
     } else if (!request.quiet) {
-      say(host.stderr, `${outcome.kind} ${outcome.target} (${formatBytes(outcome.file.size)})`);
+      say(host.stderr, `${outcome.kind} ${printable(outcome.target)} (${formatBytes(outcome.file.size)})`);
     }
   }
   return code === exitCodes.ok && lost ? exitCodes.failed : code;

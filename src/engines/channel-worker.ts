@@ -11,13 +11,17 @@ import {
 } from '../protocol/messages.ts';
 import { Channel, type EventMessage } from '../rpc/channel.ts';
 import type { Port } from '../rpc/port.ts';
-import type { RunSink, StartOptions, Worker, WorkerExit } from './engine.ts';
+import type { RunSink, StartOptions, Usage, Worker, WorkerExit } from './engine.ts';
+
+const usageTimeoutMs = 5000;
 
 /** What an engine starts: a pipe to it, and a way to end it. */
 export interface Place {
   port: Port;
-  pid: number | undefined;
+  readonly pid: number | undefined;
   kill(): void;
+  /** Where the system tells it. */
+  usage?(): Usage | null;
   /** Keeps the host's process alive while true. */
   hold(held: boolean): void;
   /** Resolves, never rejects, with what is known of its end. */
@@ -151,12 +155,12 @@ export class ChannelWorker implements Worker {
       if (onAsk === undefined) throw notAsked;
       const answer = await onAsk(question);
       this.#channel.notify({ kind: 'answer', id, error: null, ...answer });
-      this.#place.onRun?.('run.answered', id);
     } catch (error) {
       // Where in the host it came from is nothing that code may know.
       const told = { ...toWire(error), stack: null, cause: null };
       this.#channel.notify({ kind: 'answer', id, error: told, ...refusal });
     }
+    this.#place.onRun?.('run.answered', id);
   }
 
   interrupt(runId: string, reason: StopReason): void {
@@ -166,10 +170,18 @@ export class ChannelWorker implements Worker {
   async ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }> {
     this.#hold();
     try {
-      return await this.#channel.call({ kind: 'ping', id: randomUUID() }, { timeoutMs });
+      const pong = await this.#channel.call({ kind: 'ping', id: randomUUID() }, { timeoutMs });
+      const residentBytes = this.#place.usage?.()?.residentBytes ?? pong.residentBytes;
+      return { heapBytes: pong.heapBytes, residentBytes };
     } finally {
       this.#release();
     }
+  }
+
+  async usage(): Promise<Usage | null> {
+    if (this.#place.usage) return this.#place.usage();
+    const { residentBytes } = await this.ping(usageTimeoutMs);
+    return residentBytes === null ? null : { residentBytes, cpuMs: 0 };
   }
 
   kill(): void {

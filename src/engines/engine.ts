@@ -32,6 +32,10 @@ export interface EngineOptions {
   image: boolean;
   /** Default: the user's cache folder. */
   cacheDir?: string;
+  /** See `RuntimeOptions.sandbox`. Default `process`. */
+  sandbox?: 'process' | 'os';
+  /** See `RuntimeOptions.maxResidentBytes`. */
+  maxResidentBytes?: number;
 }
 
 export interface StartOptions {
@@ -63,10 +67,18 @@ export interface Worker {
   interrupt(runId: string, reason: StopReason): void;
   /** Rejects with `WorkerError` when no answer comes in `timeoutMs`. Answered while Python computes. */
   ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }>;
+  /** Of the whole place, as the system counts it; null where that isn't known. Cheap, and doesn't need the place to answer on Linux. */
+  usage(): Promise<Usage | null>;
   /** Ends the place at once; `exited` tells when it has. */
   kill(): void;
   /** Ends it in order when it's idle, by force after `graceMs`. */
   shutdown(graceMs: number): Promise<void>;
+}
+
+export interface Usage {
+  residentBytes: number;
+  /** Of all threads, since its start. */
+  cpuMs: number;
 }
 
 export interface WorkerExit {

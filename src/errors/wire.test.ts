@@ -86,6 +86,12 @@ describe('toWire always makes a message that the protocol takes', () => {
   }
 });
 
+test('an InstallError has its facts as texts, whatever the wire says', () => {
+  const details = { reason: { a: 1 }, package: ['p'], suggestion: 's', more: [1] };
+  const error = fromWire({ code: 'install', message: 'm', details, stack: null, cause: null });
+  expect(error.details).toEqual({ reason: 'not_found', package: '', suggestion: 's', more: [1] });
+});
+
 test('an unknown code is internal', () => {
   const wire = { code: 'toString', message: 'm', details: {}, stack: null, cause: null };
   expect(fromWire(wire)).toBeInstanceOf(InternalError);

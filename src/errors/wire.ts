@@ -85,6 +85,14 @@ export function fromWire(error: WireError): VivariumError {
 
 const unknownFailure: InstallFailure = { reason: 'not_found', package: '', suggestion: '' };
 
+/** The wire's details may be of any JSON type. */
+function failureOf(details: Record<string, unknown>): InstallFailure {
+  const known = Object.keys(unknownFailure).filter(
+    (key) => Object.hasOwn(details, key) && typeof details[key] === 'string',
+  );
+  return { ...unknownFailure, ...Object.fromEntries(known.map((key) => [key, details[key]])) };
+}
+
 function create(
   code: ErrorCode,
   message: string,
@@ -102,7 +110,7 @@ function create(
     case 'caller':
       return new UsageError(code, message, options);
     case 'install':
-      return new InstallError(message, { ...unknownFailure, ...options.details }, options.cause);
+      return new InstallError(message, { ...options.details, ...failureOf(options.details) }, options.cause);
     case 'internal':
       return new InternalError(code, message, options);
   }

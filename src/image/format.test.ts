@@ -218,7 +218,7 @@ describe('a round trip', () => {
   });
 });
 
-describe('what is no image', () => {
+describe('T42, F08: what is no image', () => {
   it('is refused when a single bit is another, in either half', async () => {
     const file = await encode(withFiles, heapOf(0, 3), contents);
     const { files } = splitImage(file);
@@ -335,6 +335,7 @@ describe('what is no image', () => {
     ['a slot of four', linked({ slots: [[1, -1, 'f', 1]] })],
     ['a slot without a name', linked({ slots: [[1, -1, null]] })],
     ['an offset that is no number', linked({ offsets: [['a', '1']] })],
+    ['a library elsewhere', linked({ libraries: [{ ...library, path: '../a.so' }] })],
     ['a library with a negative base', linked({ libraries: [{ ...library, path: '/a', memoryBase: -1 }] })],
     ['no contents', { ...base, contents: undefined, pages: [] }],
     ['contents of numbers', { ...base, contents: { ...base.contents, wheels: [1] }, pages: [] }],

@@ -166,7 +166,7 @@ function isLinked(value: unknown): boolean {
 function isLibrary(value: unknown): boolean {
   const library = (value ?? {}) as Partial<ImageLibrary>;
   return (
-    isText(library.path) &&
+    isPath(library.path) &&
     (library.handle === null || natural(library.handle)) &&
     typeof library.global === 'boolean' &&
     natural(library.memoryBase) &&

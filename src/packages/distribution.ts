@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseJson } from '../protocol/json.ts';
 import { fail, list, type Reader, record, text } from '../protocol/read.ts';
 import type { Http } from './http.ts';
 import {
@@ -20,6 +21,8 @@ import { describeMirror, type Mirror, mirrorError, type Sources } from './source
 
 export const pyodideLockFile = 'pyodide-lock.json';
 const maxLockBytes = 32 * 1024 * 1024;
+/** It goes to micropip as a value, which takes no more than a hundred levels. */
+const maxDepth = 50;
 
 export interface InstalledPyodide {
   version: string;
@@ -110,7 +113,7 @@ async function readMirrorLock(mirror: Mirror, http: Http, signal: AbortSignal | 
     }
   }
   const url = `${mirror.url}${pyodideLockFile}`;
-  const { status, bytes } = await http.page(url, {}, signal);
+  const { status, bytes } = await http.page(url, {}, { signal });
   if (status !== 200) throw mirrorError(`the mirror has no ${url} (${status})`, suggestion);
   return new TextDecoder().decode(bytes);
 }
@@ -122,7 +125,7 @@ export function parseDistribution(lockText: string, at: string): Distribution {
     'mirror',
     () => {
       if (lockText.length > maxLockBytes) fail(at, 'is too large');
-      const json = plainObject(parseJson(lockText, at), at);
+      const json = plainObject(parseJson(lockText, at, maxDepth), at);
       const info = plainObject(json.info, `${at}.info`);
       const short = text(100);
       const entries = record(20_000, (value, path) => readPackage(value, path))(
@@ -162,14 +165,6 @@ export const plainObject: Reader<Record<string, unknown>> = (value, at) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
     : fail(at, 'must be an object');
-
-function parseJson(source: string, at: string): unknown {
-  try {
-    return JSON.parse(source);
-  } catch {
-    return fail(at, 'is not JSON');
-  }
-}
 
 /** Which package provides a module (`sklearn.svm` → `scikit-learn`), for hints and for `--auto`. */
 export function providerOf({ packages }: Distribution, importName: string): DistributionPackage | undefined {

@@ -2,20 +2,19 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InstallError } from '../errors/errors.ts';
-import { type Http, TransientError } from './http.ts';
+import { type Asking, type Http, TransientError } from './http.ts';
 
 /** After this long without a byte a part belongs to nobody: whoever wrote it was killed. */
 const abandonedMs = 600_000;
 const keepPartMs = 7 * 24 * 3_600_000;
 
-export interface DownloadOptions {
+export interface DownloadOptions extends Asking {
   url: string;
   /** Of the package, for messages. */
   name: string;
   maxBytes: number;
   /** Bytes of the file that are there; all of them, as far as it is known, else 0. */
   onBytes?: (done: number, total: number) => void;
-  signal?: AbortSignal;
 }
 
 export interface Downloaded {
@@ -47,7 +46,7 @@ export class PartialDownloads {
     const resumed = part.size > 0;
     try {
       await this.#http.retry(options.url, () => this.#attempt(part, options), {
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        signal: options.signal,
         gained: () => part.size,
       });
       return { path: part.path, resumed: resumed && part.resumed };
@@ -61,45 +60,47 @@ export class PartialDownloads {
   }
 
   async #attempt(part: Part, options: DownloadOptions): Promise<void> {
-    const { url, name, maxBytes, onBytes, signal } = options;
+    const { url, name, maxBytes, onBytes, signal, budget } = options;
     const { size } = await stat(part.path).catch(() => ({ size: 0 }));
     // Somebody thought that it was abandoned.
     if (size !== part.size) await part.restart();
     const response = await this.#http.open(url, {
       // A range of a body that is packed for the way would be a range of something else.
       headers: { 'accept-encoding': 'identity', ...rangeOf(part) },
-      ...(signal === undefined ? {} : { signal }),
+      signal,
+      budget,
     });
-    const range = contentRange(response.headers.get('content-range'));
-    if (response.status === 416 || (response.status === 206 && range?.from !== part.size)) {
-      await response.body?.cancel();
+    const { status, headers, body } = response;
+    const range = contentRange(headers['content-range']);
+    if (status === 416 || (status === 206 && range?.from !== part.size)) {
+      body.destroy();
       await part.restart();
       throw new TransientError('the server has another file now');
     }
-    if (response.status !== 200 && response.status !== 206) {
-      await response.body?.cancel();
+    if (status !== 200 && status !== 206) {
+      body.destroy();
       const suggestion = 'run `vivarium lock` again';
-      throw new InstallError(`${name}: ${url} is not there (${response.status}); ${suggestion}`, {
+      throw new InstallError(`${name}: ${url} is not there (${status}); ${suggestion}`, {
         reason: 'not_found',
         package: name,
         suggestion,
         url,
       });
     }
-    if (response.status === 200) {
+    if (status === 200) {
       await part.restart();
-      const etag = response.headers.get('etag') ?? '';
+      const etag = headers.etag ?? '';
       await part.moveTo(this.#path(part.key, etag, part.owner), etag);
     }
-    const length = Number(response.headers.get('content-length') ?? Number.NaN);
+    const length = Number(headers['content-length'] ?? Number.NaN);
     const total = range?.total ?? (Number.isSafeInteger(length) ? part.size + length : 0);
     if (total > maxBytes) {
-      await response.body?.cancel();
+      body.destroy();
       throw tooLarge(options);
     }
     onBytes?.(part.size, total);
     await using file = await open(part.path, 'a', 0o600);
-    for await (const chunk of this.#http.chunks(response, signal)) {
+    for await (const chunk of this.#http.chunks(response, { signal, budget })) {
       if (part.size + chunk.length > maxBytes) throw tooLarge(options);
       await file.write(chunk);
       part.size += chunk.length;
@@ -176,7 +177,7 @@ function rangeOf(part: Part): Record<string, string> {
   return { range: `bytes=${part.size}-`, ...(isStrong(part.etag) ? { 'if-range': part.etag } : {}) };
 }
 
-function contentRange(header: string | null): { from: number; total: number | undefined } | undefined {
+function contentRange(header: string | undefined): { from: number; total: number | undefined } | undefined {
   const match = /^bytes (\d{1,15})-\d{1,15}\/(\d{1,15}|\*)$/.exec(header ?? '');
   if (match === null) return undefined;
   return { from: Number(match[1]), total: match[2] === '*' ? undefined : Number(match[2]) };

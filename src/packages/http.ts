@@ -1,11 +1,22 @@
+import type { LookupFunction } from 'node:net';
 import { InstallError } from '../errors/errors.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
+import { AddressError } from '../util/public-address.ts';
 import { trace } from '../util/trace.ts';
+import type { FetchBudget } from './fetch-budget.ts';
 import type { Sources } from './sources.ts';
+import { type Reply, Transport } from './transport.ts';
 
 /** A failure that another attempt may not meet. */
 export class TransientError extends Error {
   override readonly name = 'TransientError';
+  /** So long the server wants to be left alone. */
+  readonly waitMs: number;
+
+  constructor(message: string, options: ErrorOptions & { waitMs?: number } = {}) {
+    super(message, options);
+    this.waitMs = options.waitMs ?? 0;
+  }
 }
 
 /** Failures in a row, without a byte gained between them, until it is given up. */
@@ -13,6 +24,8 @@ const maxFailures = 5;
 /** Also when each attempt gains a little. */
 const maxAttempts = 100;
 const firstDelayMs = 250;
+/** Who asks for more is given up: somebody waits for the answer. */
+const maxWaitMs = 60_000;
 const stallMs = 30_000;
 const maxRedirects = 10;
 const maxPageBytes = 64 * 1024 * 1024;
@@ -26,24 +39,47 @@ export interface Page {
   bytes: Uint8Array;
 }
 
-/** Requests to the sources: with their credentials, with another try when the line is bad, never when offline. */
+export interface HttpOptions {
+  clock?: Clock | undefined;
+  /** Resolves names. Default: the system's. */
+  lookup?: LookupFunction | undefined;
+}
+
+/** What a request is made for. */
+export interface Asking {
+  signal?: AbortSignal | undefined;
+  /** Whose count it is on. Default: nobody's. */
+  budget?: FetchBudget | undefined;
+}
+
+export interface Opened extends Reply {
+  /** After redirects. */
+  url: string;
+}
+
+/**
+ * Requests to the sources: with their credentials, with another try when the line is bad, never when offline. To origins that the
+ * operator named; where those lead, only to public addresses.
+ */
 export class Http {
   readonly #sources: Sources;
   readonly #clock: Clock;
+  readonly #transport: Transport;
 
-  constructor(sources: Sources, clock: Clock = systemClock) {
+  constructor(sources: Sources, { clock = systemClock, lookup }: HttpOptions = {}) {
     this.#sources = sources;
     this.#clock = clock;
+    this.#transport = new Transport(lookup);
   }
 
   /**
    * One request, following redirects but none from https to http. Throws `TransientError` when the server can't be
-   * reached or is busy, `InstallError` (`network`) when it is not to be asked.
+   * reached or is busy, `InstallError` (`network`, `not_allowed`) when it is not to be asked.
    */
   async open(
     url: string,
-    init: { method?: 'GET' | 'HEAD'; headers?: Record<string, string>; signal?: AbortSignal },
-  ): Promise<Response> {
+    init: Asking & { method?: 'GET' | 'HEAD'; headers?: Record<string, string> },
+  ): Promise<Opened> {
     if (this.#sources.offline)
       throw networkError(
         url,
@@ -52,48 +88,65 @@ export class Http {
       );
     let at = url;
     for (let hop = 0; hop <= maxRedirects; hop++) {
-      if (!/^https?:/i.test(at)) throw networkError(url, 'it leads to something else than http: or https:');
-      // A redirect to another origin gets that origin's credentials, never this one's.
-      const authorization = this.#sources.authorization(at);
-      const headers = { ...init.headers, ...(authorization === undefined ? {} : { authorization }) };
+      const target = URL.canParse(at) ? new URL(at) : undefined;
+      if (target === undefined || !/^https?:$/.test(target.protocol))
+        throw networkError(url, 'it leads to something else than http: or https:');
+      init.budget?.request();
       trace('fetch', { url: withoutCredentials(at) });
-      let response: Response;
-      const silent = new AbortController();
-      using _timer = this.#clock.setTimeout(
-        () => silent.abort(new TransientError('no answer came')),
-        stallMs,
-      );
-      const signal = AbortSignal.any([silent.signal, ...(init.signal === undefined ? [] : [init.signal])]);
-      try {
-        response = await fetch(at, { ...init, headers, redirect: 'manual', signal });
-      } catch (error) {
-        init.signal?.throwIfAborted();
-        throw new TransientError(causeOf(error), { cause: error });
-      }
-      const location = response.headers.get('location');
-      if (response.status >= 300 && response.status < 400 && location !== null) {
-        await response.body?.cancel();
-        const next = URL.canParse(location, at) ? new URL(location, at).href : '';
-        if (/^https:/i.test(at) && /^http:/i.test(next))
+      const reply = await this.#request(url, target, init);
+      const { status, headers, body } = reply;
+      if (status >= 300 && status < 400 && headers.location !== undefined) {
+        body.destroy();
+        const next = URL.canParse(headers.location, at) ? new URL(headers.location, at).href : '';
+        if (target.protocol === 'https:' && /^http:/i.test(next))
           throw networkError(url, 'it redirects from https: to http:');
         at = next;
         continue;
       }
-      if (response.status === 408 || response.status === 429 || response.status >= 500) {
-        await response.body?.cancel();
-        throw new TransientError(`the server answers ${response.status}`);
+      if (status === 408 || status === 429 || status >= 500) {
+        body.destroy();
+        throw new TransientError(`the server answers ${status}`, { waitMs: retryAfter(headers) });
       }
-      if (response.status === 401 || response.status === 403 || response.status === 407) {
-        await response.body?.cancel();
+      if (status === 401 || status === 403 || status === 407) {
+        body.destroy();
         throw networkError(
           url,
-          `the server answers ${response.status}: credentials are missing or wrong`,
+          `the server answers ${status}: credentials are missing or wrong`,
           'put them into the URL of PIP_INDEX_URL or of the mirror',
         );
       }
-      return response;
+      return { ...reply, url: target.href };
     }
     throw networkError(url, 'it redirects without end');
+  }
+
+  async #request(
+    url: string,
+    target: URL,
+    init: Asking & { method?: 'GET' | 'HEAD'; headers?: Record<string, string> },
+  ): Promise<Reply> {
+    // A redirect to another origin gets that origin's credentials, never this one's.
+    const authorization = this.#sources.authorization(target.href);
+    const headers = { ...init.headers, ...(authorization === undefined ? {} : { authorization }) };
+    const trusted = this.#sources.names(target.href);
+    // What a page or a redirect says is no word of the operator's.
+    target.username = '';
+    target.password = '';
+    const silent = new AbortController();
+    using _timer = this.#clock.setTimeout(() => silent.abort(new TransientError('no answer came')), stallMs);
+    const signal = AbortSignal.any([silent.signal, ...(init.signal === undefined ? [] : [init.signal])]);
+    try {
+      return await this.#transport.request(target, {
+        method: init.method ?? 'GET',
+        headers,
+        signal,
+        trusted,
+      });
+    } catch (error) {
+      init.signal?.throwIfAborted();
+      if (error instanceof AddressError) throw notPublic(url, target, error);
+      throw new TransientError(causeOf(error), { cause: error });
+    }
   }
 
   /**
@@ -103,7 +156,7 @@ export class Http {
   async retry<T>(
     url: string,
     attempt: () => Promise<T>,
-    options: { signal?: AbortSignal; gained?: () => number } = {},
+    options: { signal?: AbortSignal | undefined; gained?: () => number } = {},
   ): Promise<T> {
     const { signal, gained = () => 0 } = options;
     let failures = 0;
@@ -119,15 +172,18 @@ export class Http {
         if (failures >= maxFailures || attempts >= maxAttempts) {
           throw networkError(url, `${error.message} (tried ${attempts} times)`, undefined, error);
         }
-        await this.#wait(firstDelayMs * 2 ** (failures - 1), signal);
+        if (error.waitMs > maxWaitMs) {
+          const seconds = Math.ceil(error.waitMs / 1000);
+          throw networkError(url, `${error.message}, for ${seconds} s`, 'try again later', error);
+        }
+        await this.#wait(Math.max(error.waitMs, firstDelayMs * 2 ** (failures - 1)), signal);
       }
     }
   }
 
   /** The body's chunks. Throws `TransientError` when it breaks off, or when nothing comes for 30 s. */
-  async *chunks(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const reader = response.body?.getReader();
-    if (reader === undefined) return;
+  async *chunks({ body }: Opened, { signal, budget }: Asking = {}): AsyncGenerator<Uint8Array> {
+    const pieces: AsyncIterator<Uint8Array> = body[Symbol.asyncIterator]();
     try {
       for (;;) {
         const { promise: stalled, reject } = Promise.withResolvers<never>();
@@ -135,40 +191,37 @@ export class Http {
           () => reject(new TransientError('nothing came any more')),
           stallMs,
         );
-        const { done, value } = await Promise.race([reader.read(), stalled]);
+        const { done, value } = await Promise.race([pieces.next(), stalled]);
         if (done) return;
+        budget?.bytes(value.length);
         yield value;
       }
     } catch (error) {
       signal?.throwIfAborted();
-      throw error instanceof TransientError ? error : new TransientError(causeOf(error), { cause: error });
+      if (error instanceof TransientError || error instanceof InstallError) throw error;
+      throw new TransientError(causeOf(error), { cause: error });
     } finally {
-      await reader.cancel().catch(() => undefined);
+      body.destroy();
     }
   }
 
   /** A whole page, also one that says 404. */
-  page(url: string, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Page> {
-    const init = { headers, ...(signal === undefined ? {} : { signal }) };
+  page(url: string, headers: Record<string, string> = {}, asking: Asking = {}): Promise<Page> {
     return this.retry(
       url,
       async () => {
-        const response = await this.open(url, init);
+        const opened = await this.open(url, { headers, ...asking });
         const chunks: Uint8Array[] = [];
         let length = 0;
-        for await (const chunk of this.chunks(response, signal)) {
+        for await (const chunk of this.chunks(opened, asking)) {
           length += chunk.length;
           if (length > maxPageBytes) throw networkError(url, `it is larger than ${maxPageBytes} bytes`);
           chunks.push(chunk);
         }
-        return {
-          status: response.status,
-          url: response.url === '' ? url : response.url,
-          headers: Object.fromEntries(response.headers),
-          bytes: new Uint8Array(Buffer.concat(chunks)),
-        };
+        const { status, url: at, headers: told } = opened;
+        return { status, url: at, headers: told, bytes: new Uint8Array(Buffer.concat(chunks)) };
       },
-      init,
+      asking,
     );
   }
 
@@ -194,6 +247,25 @@ export function networkError(
     { reason: 'network', package: '', suggestion, url: shown },
     cause,
   );
+}
+
+/** `target`: where it leads. The address itself is nobody's business who can't look it up. */
+function notPublic(url: string, target: URL, cause: AddressError): InstallError {
+  const shown = withoutCredentials(url);
+  const led = target.href === new URL(shown).href ? '' : ` (by ${target.origin})`;
+  const suggestion = `if ${target.origin} is meant, name it as the mirror or by PIP_EXTRA_INDEX_URL`;
+  return new InstallError(
+    `${shown} can't be fetched: it leads to an address that is not public${led}; ${suggestion}`,
+    { reason: 'not_allowed', package: '', suggestion, url: shown },
+    cause,
+  );
+}
+
+/** Seconds or a date, as milliseconds from now. */
+function retryAfter(headers: Record<string, string>): number {
+  const value = headers['retry-after'] ?? '';
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? 0 : Math.max(0, ms);
 }
 
 function withoutCredentials(url: string): string {

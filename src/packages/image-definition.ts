@@ -77,7 +77,7 @@ export function imageSource(definition: ImageDefinition, wheels: WheelCache): Im
     lockHash: lockHash({ packages: lock.packages, imports, warm }),
     async load(options): Promise<BuildPackages> {
       checkLockFits(lock, await wheels.pyodide(), `the lock of ${name}`);
-      const found = await wheels.fetch(lock.packages, options);
+      const found = await wheels.fetch(lock.packages, { ...options, hold: true });
       return {
         wheels: found.map(({ package: { fileName }, path }) => ({ fileName, url: pathToFileURL(path).href })),
         imports: realImports(definition, found),

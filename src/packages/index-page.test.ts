@@ -54,6 +54,11 @@ test.each([['null'], ['{'], ['[]'], ['{"files": 3}']])('%s links to nothing', (t
   expect(readIndexPage(page(text, 'application/json')).links).toEqual([]);
 });
 
+test('JSON that is nested without end links to nothing', () => {
+  const deep = `{"files":[{"url":"https://f.example/x-1-py3-none-any.whl"}],"x":${'['.repeat(1e5)}${']'.repeat(1e5)}}`;
+  expect(readIndexPage(page(deep, 'application/json')).links).toEqual([]);
+});
+
 test('a large page of tags that never end is read in no time', () => {
   expect(readIndexPage(page('<a '.repeat(300_000), 'text/html')).links).toEqual([]);
 });

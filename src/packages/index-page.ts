@@ -1,3 +1,4 @@
+import { parseJson } from '../protocol/json.ts';
 import type { Page } from './http.ts';
 import { fileNameOf } from './names.ts';
 
@@ -23,7 +24,8 @@ export function readIndexPage(page: Page): { links: IndexLink[]; bytes: Uint8Arr
   }
   let json: unknown;
   try {
-    json = JSON.parse(content);
+    // One that is nested too deep couldn't be written again.
+    json = parseJson(content, 'page');
   } catch {
     return { links: [], bytes: page.bytes };
   }

@@ -64,7 +64,7 @@ const wheelFileName = matching(
   200,
 );
 const moduleName = matching(/^[^/\\\0\n]+$/, 'the name of a module', 200);
-const line = matching(/^[^\0\n]+$/, 'one line', 2000);
+const line = matching(/^[^\0\n\p{Cs}]+$/u, 'one line of text', 2000);
 
 /** An absolute http(s) URL without credentials. */
 export const webUrl: Reader<string> = (value, at) => {

@@ -28,3 +28,8 @@ test.each(['<3.14', '==3.13.*', '~=3.13.0', '!=3.14.*', '>=3.15', '==3.14', '>=3
     );
   },
 );
+
+test('a message is no longer than people read', () => {
+  const refused = expect(() => checkPython(`>=3${'['.repeat(1e5)}`, '3.14.2', 'a.py'));
+  refused.toThrow(/^.{1,400}$/s);
+});

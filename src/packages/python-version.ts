@@ -1,5 +1,7 @@
 import { InstallError } from '../errors/errors.ts';
 
+const maxShownChars = 200;
+
 /** Throws `InstallError` when this Python (`3.14.2`) isn't what `requires-python` asks for, or that can't be read. */
 export function checkPython(specifier: string, python: string, at: string): void {
   for (const clause of specifier.split(',')) {
@@ -8,14 +10,19 @@ export function checkPython(specifier: string, python: string, at: string): void
     if (fits === true) continue;
     const [problem, suggestion] =
       fits === false
-        ? [`needs Python ${specifier.trim()}, and here is Python ${python}`, 'change its requires-python']
-        : [`has a requires-python that can't be read: ${clause.trim()}`, 'write it like >=3.12'];
+        ? [`needs Python ${shown(specifier)}, and here is Python ${python}`, 'change its requires-python']
+        : [`has a requires-python that can't be read: ${shown(clause)}`, 'write it like >=3.12'];
     throw new InstallError(`${at} ${problem}; ${suggestion}`, {
       reason: fits === false ? 'conflict' : 'bad_requirement',
       package: '',
       suggestion,
     });
   }
+}
+
+function shown(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.length > maxShownChars ? `${trimmed.slice(0, maxShownChars)}…` : trimmed;
 }
 
 /** One clause of a version specifier, for released versions; undefined when it is none. */

@@ -166,3 +166,25 @@ test('pyproject.toml, with extras', () => {
   expect(() => projectRequirements(text, ['no'])).toThrow("there is no extra 'no'; there are: my-plot");
   expect(() => projectRequirements('a = 1')).toThrow('has no [project]');
 });
+
+describe('a megabyte that looks like something is read in one go', () => {
+  const long = 2 ** 20 - 100;
+
+  test.each([
+    ['spaces', `a${' '.repeat(long)}b`, 'is too long'],
+    ['comments', `a${' #'.repeat(long / 2)}\u2028b`, undefined],
+    ['a file', `-r ${'a'.repeat(long)}`, '-r names no file'],
+  ])('%s', async (_, text, problem) => {
+    const found = readRequirements(await file('requirements.txt', text));
+    if (problem === undefined) await expect(found).resolves.toEqual(['a']);
+    else await expect(found).rejects.toThrow(problem);
+  });
+
+  test('blocks that never end', () => {
+    expect(scriptRequirements('# /// a\n'.repeat(long / 8))).toBeUndefined();
+  });
+});
+
+test('a lone surrogate is no text', () => {
+  expect(() => checkRequirement('a @ \ud800')).toThrow('is no text');
+});

@@ -9,6 +9,7 @@ const maxFileBytes = 1024 * 1024;
 const maxIncludes = 50;
 const maxRequirements = 2000;
 const maxRequirementChars = 2000;
+const maxPathChars = 4096;
 
 function bad(at: string, problem: string, suggestion: string): InstallError {
   return new InstallError(`${at}: ${problem}${suggestion === '' ? '' : `; ${suggestion}`}`, {
@@ -27,6 +28,7 @@ export function checkRequirement(text: string, at = 'requirement'): string {
   const shown = JSON.stringify(requirement.slice(0, 100));
   if (requirement.length > maxRequirementChars) throw bad(at, `${shown}… is too long`, '');
   if (/[\0\n\r]/.test(requirement)) throw bad(at, `${shown} is more than one line`, '');
+  if (!requirement.isWellFormed()) throw bad(at, `${shown} is no text`, '');
   if (/^(git|hg|svn|bzr)\+/.test(requirement) || /@\s*(git|hg|svn|bzr)\+/.test(requirement)) {
     throw bad(
       at,
@@ -99,11 +101,12 @@ async function requirementsFile(path: string): Promise<string[]> {
     if (seen.size > maxIncludes) throw bad(path, `includes more than ${maxIncludes} files`, '');
     for (const { text, line } of logicalLines(await readText(file))) {
       const at = `${file}:${line}`;
-      const option = /^(--[a-z-]+|-[A-Za-z])(?:\s*=)?\s*(.*)$/.exec(text);
+      const option = /^(--[a-z-]+|-[A-Za-z])(?:\s*=)?\s*(.*)$/s.exec(text);
       if (!text.startsWith('-')) found.push(withoutOptions(text));
       else if (option?.[1] === '-r' || option?.[1] === '--requirement') {
         const target = option[2] ?? '';
         if (/^\w+:\/\//.test(target)) throw bad(at, '-r of a URL is not read', 'download the file');
+        if (target.length > maxPathChars) throw bad(at, '-r names no file', '');
         await read(resolve(dirname(file), target));
       } else throw refusedOption(at, option?.[1] ?? text);
       if (found.length > maxRequirements) throw bad(path, `more than ${maxRequirements} requirements`, '');
@@ -156,7 +159,7 @@ function logicalLines(text: string): { text: string; line: number }[] {
       joined += raw.slice(0, -1);
       continue;
     }
-    const line = `${joined}${isComment ? '' : raw}`.replace(/(^|\s)#.*$/, '').trim();
+    const line = `${joined}${isComment ? '' : raw}`.replace(/(?:^|\s)#.*$/s, '').trim();
     if (line !== '') lines.push({ text: line, line: first });
     joined = '';
   }
@@ -164,8 +167,9 @@ function logicalLines(text: string): { text: string; line: number }[] {
   return lines;
 }
 
+/** Each expression begins where a run of spaces does, so that a long one isn't read again from each of its places. */
 function withoutOptions(text: string): string {
-  return text.replace(/\s+--(hash|config-settings|global-option)(\s*=\s*|\s+)\S+/g, '').trim();
+  return text.replace(/(?<!\s)\s+--(?:hash|config-settings|global-option)(?:\s*=\s*|\s+)\S+/g, '').trim();
 }
 
 // ---- TOML ----------------------------------------------------------------------------------------------------------
@@ -223,10 +227,15 @@ function metadataBlocks(source: string, type: string): string[] {
     const found = /^# \/\/\/ ([a-zA-Z0-9-]+)$/.exec(lines[start] ?? '')?.[1];
     if (found === undefined) continue;
     let end = -1;
-    for (let index = start + 1; /^#($| )/.test(lines[index] ?? ''); index++) {
-      if (lines[index] === '# ///' && index > start + 1) end = index;
+    let next = start + 1;
+    for (; /^#($| )/.test(lines[next] ?? ''); next++) {
+      if (lines[next] === '# ///' && next > start + 1) end = next;
     }
-    if (end === -1) continue;
+    if (end === -1) {
+      // Nor is there one for what else begins in this run of comments.
+      start = next - 1;
+      continue;
+    }
     if (found === type) {
       blocks.push(
         lines

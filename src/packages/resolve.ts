@@ -2,6 +2,7 @@ import { InstallError, type InstallReason } from '../errors/errors.ts';
 import { fail, list, oneOf, record, text } from '../protocol/read.ts';
 import type { Progress } from '../runtime.ts';
 import { type Distribution, type InstalledPyodide, loadDistribution, plainObject } from './distribution.ts';
+import type { FetchBudget } from './fetch-budget.ts';
 import type { Page } from './http.ts';
 import {
   type Lock,
@@ -56,6 +57,8 @@ export interface ResolveOptions {
   refresh?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
+  /** What a run may have fetched for it. */
+  budget?: FetchBudget;
 }
 
 /**
@@ -63,7 +66,7 @@ export interface ResolveOptions {
  * `InstallError`.
  */
 export async function resolveLock(requirements: readonly string[], options: ResolveOptions): Promise<Lock> {
-  const { wheels, kernel, refresh = false, signal, onProgress } = options;
+  const { wheels, kernel, refresh = false, signal, onProgress, budget } = options;
   if (requirements.length === 0) return emptyLock(await wheels.pyodide());
   const asked = await questionOf(requirements, wheels, signal);
   const { wanted, pyodide, distribution, local, key } = asked;
@@ -72,7 +75,15 @@ export async function resolveLock(requirements: readonly string[], options: Reso
 
   const tell = (message: string) => onProgress?.({ stage: 'packages', done: 0, total: 0, message });
   tell('resolving');
-  const access = new ResolverAccess({ wheels, pyodide, distribution, local, requirements: wanted, signal });
+  const access = new ResolverAccess({
+    wheels,
+    pyodide,
+    distribution,
+    local,
+    requirements: wanted,
+    signal,
+    budget,
+  });
   const { indexUrls } = access;
   const request: ResolveRequest = {
     requirements: wanted,

@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InstallError } from '../errors/errors.ts';
 import { type Distribution, type InstalledPyodide, micropipLock } from './distribution.ts';
+import type { FetchBudget } from './fetch-budget.ts';
 import { type Http, networkError, type Page } from './http.ts';
 import { type IndexLink, readIndexPage } from './index-page.ts';
 import { compare } from './lock.ts';
@@ -50,6 +51,7 @@ interface AccessOptions {
   local: readonly LocalWheel[];
   requirements: readonly string[];
   signal?: AbortSignal | undefined;
+  budget?: FetchBudget | undefined;
 }
 
 /**
@@ -98,6 +100,11 @@ export class ResolverAccess {
     return this.#unreachable;
   }
 
+  get #asking(): { signal?: AbortSignal; budget?: FetchBudget } {
+    const { signal, budget } = this.#options;
+    return { ...(signal && { signal }), ...(budget && { budget }) };
+  }
+
   /** Answers one request from inside. Rejects with `InstallError`. */
   async fetch(url: string, headers: Record<string, string>): Promise<Page> {
     try {
@@ -115,17 +122,17 @@ export class ResolverAccess {
     if (isBelow(url, mirrorBaseUrl)) return this.#fromMirror(url);
     const link = this.#links.get(url);
     if (link !== undefined) return wheelPage(url, (await this.wheel(url)).bytes);
-    const { signal } = this.#options;
+    const asking = this.#asking;
     const accept = headers.accept === undefined ? {} : { accept: headers.accept };
     const metadataOf = url.endsWith('.metadata')
       ? this.#links.get(url.slice(0, -'.metadata'.length))
       : undefined;
-    if (metadataOf !== undefined) return this.#http.page(url, accept, signal);
+    if (metadataOf !== undefined) return this.#http.page(url, accept, asking);
     if (isBelow(url, this.lockfileBaseUrl)) return this.#fromDistribution(url, fileNameOf(url) ?? '');
     if (!(await this.#isBelowIndex(url))) {
       throw networkError(url, 'it is neither a source of packages nor linked from one');
     }
-    const page = await this.#http.page(url, accept, signal);
+    const page = await this.#http.page(url, accept, asking);
     if (page.status !== 200) return page;
     const { links, bytes } = readIndexPage(page);
     for (const one of links) this.#allow(one);
@@ -138,11 +145,7 @@ export class ResolverAccess {
     if (link === undefined) throw networkError(url, 'no source has named it');
     const { fileName, sha256 } = link;
     const name = wheelParts(fileName)?.name ?? fileName;
-    const found = await this.#options.wheels.fetchUrl(
-      link.url,
-      { name, fileName, sha256 },
-      this.#options.signal,
-    );
+    const found = await this.#options.wheels.fetchUrl(link.url, { name, fileName, sha256 }, this.#asking);
     link.sha256 = found.sha256;
     return { ...found, fileName };
   }
@@ -155,23 +158,20 @@ export class ResolverAccess {
   async #fromMirror(url: string): Promise<Page> {
     const path = new URL(url).pathname.slice(1);
     const name = /^simple\/([^/]+)\/$/.exec(path)?.[1];
-    const { local, wheels, signal } = this.#options;
+    const { local, wheels } = this.#options;
     if (name !== undefined) return simplePage(url, normalizeName(name), local);
     const fileName = fileNameOf(url) ?? '';
     const own = local.find((one) => one.fileName === fileName);
     if (own === undefined) return this.#fromDistribution(url, fileName);
-    const [wheel] = await wheels.fetch([{ ...own, source: { kind: 'mirror' } }], signal && { signal });
+    const [wheel] = await wheels.fetch([{ ...own, source: { kind: 'mirror' } }], this.#asking);
     return wheelPage(url, wheel?.bytes ?? new Uint8Array());
   }
 
   async #fromDistribution(url: string, fileName: string): Promise<Page> {
-    const { distribution, wheels, signal } = this.#options;
+    const { distribution, wheels } = this.#options;
     const found = [...distribution.packages.values()].find((one) => one.fileName === fileName);
     if (found === undefined) return { status: 404, url, headers: {}, bytes: new Uint8Array() };
-    const [wheel] = await wheels.fetch(
-      [{ ...found, source: { kind: 'distribution' } }],
-      signal && { signal },
-    );
+    const [wheel] = await wheels.fetch([{ ...found, source: { kind: 'distribution' } }], this.#asking);
     return wheelPage(url, wheel?.bytes ?? new Uint8Array());
   }
 

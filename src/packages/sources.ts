@@ -21,6 +21,8 @@ export interface Sources {
   readonly offline: boolean;
   /** The `Authorization` header for a URL, from credentials that its origin was given with. Never to be shown. */
   authorization(url: string): string | undefined;
+  /** Whether the operator named the origin of a URL, as the mirror's or an index's: then it may be anywhere. */
+  names(url: string): boolean;
 }
 
 /** micropip's own name for its default index. */
@@ -36,6 +38,7 @@ export function resolveSources(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Sources {
   const credentials = new Map<string, string>();
+  const origins = new Set<string>();
   const plain = (text: string, reason: 'mirror' | 'network', name: string): string => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol)) {
@@ -53,6 +56,7 @@ export function resolveSources(
       url.password = '';
     }
     url.hash = '';
+    origins.add(url.origin);
     return url.href;
   };
 
@@ -69,6 +73,7 @@ export function resolveSources(
     indexUrls: noIndex ? [] : indexUrls,
     offline: options.offline ?? false,
     authorization: (url) => (URL.canParse(url) ? credentials.get(new URL(url).origin) : undefined),
+    names: (url) => URL.canParse(url) && origins.has(new URL(url).origin),
   };
   return Object.freeze(resolved);
 }

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import type { LookupFunction } from 'node:net';
 import { dirname, join } from 'node:path';
 import { InstallError, type InstallFailure } from '../errors/errors.ts';
 import type { Progress } from '../runtime.ts';
@@ -8,8 +9,16 @@ import { isDiskError } from '../util/disk-error.ts';
 import { trace } from '../util/trace.ts';
 import { type InstalledPyodide, installedPyodide } from './distribution.ts';
 import { PartialDownloads } from './download.ts';
-import { Http } from './http.ts';
+import type { FetchBudget } from './fetch-budget.ts';
+import { type Asking, Http } from './http.ts';
 import type { LockedPackage } from './lock.ts';
+import {
+  markWheel,
+  noteWheelUse,
+  pruneWheels,
+  type WheelCacheLimits,
+  wheelCacheLimits,
+} from './prune-wheels.ts';
 import { describeMirror, mirrorError, type Sources } from './sources.ts';
 import { unsafe, vetWheel, wheelLimits } from './vet-wheel.ts';
 
@@ -22,12 +31,20 @@ export interface WheelCacheOptions {
   clock?: Clock;
   /** Of a wheel. Default 512 MiB. */
   maxBytes?: number;
+  /** Of the folder. */
+  limits?: WheelCacheLimits;
+  /** Resolves names of hosts. Default: the system's. */
+  lookup?: LookupFunction;
 }
 
 export interface FetchOptions {
   signal?: AbortSignal;
   /** Stage `packages`, in bytes over all wheels; `total` is 0 until all sizes are known. */
   onProgress?: (progress: Progress) => void;
+  /** Whose count it is on. Default: nobody's. */
+  budget?: FetchBudget;
+  /** The files themselves are needed: none is removed for a while. Default false. */
+  hold?: boolean;
 }
 
 /** What has to be known of a wheel to fetch it. */
@@ -52,13 +69,15 @@ export class WheelCache {
   readonly #sources: Sources;
   readonly #partial: PartialDownloads;
   readonly #maxBytes: number;
+  readonly #limits: WheelCacheLimits;
   readonly #underWay = new Map<string, Promise<unknown>>();
   #pyodide: Promise<InstalledPyodide> | undefined;
 
   constructor(options: WheelCacheOptions) {
     this.#sources = options.sources;
     this.#maxBytes = options.maxBytes ?? wheelLimits.maxBytes;
-    this.http = new Http(options.sources, options.clock);
+    this.#limits = options.limits ?? wheelCacheLimits;
+    this.http = new Http(options.sources, { clock: options.clock, lookup: options.lookup });
     this.#cacheDir = options.cacheDir;
     this.#dir = join(options.cacheDir, 'wheels');
     this.#partial = new PartialDownloads(join(this.#dir, 'partial'), this.http);
@@ -89,30 +108,44 @@ export class WheelCache {
     const progress = new ByteProgress(wanted.length, options.onProgress);
     const found = await inParallel(wanted, stop, async (wheel, index) => {
       signal.throwIfAborted();
-      const bytes = await this.find(wheel);
+      const bytes = await this.find(wheel, options.hold);
       if (bytes !== undefined) progress.set(index, bytes.length, bytes.length);
       return bytes;
     });
     await inParallel(wanted, stop, async (wheel, index) => {
       if (found[index] !== undefined) return;
       const place = await this.#placeOf(wheel);
-      progress.set(index, 0, await this.#sizeOf(place, signal));
+      progress.set(index, 0, await this.#sizeOf(place, { ...options, signal }));
     });
     progress.start();
-    return inParallel(wanted, stop, async (wheel, index) => {
+    const wheels = await inParallel(wanted, stop, async (wheel, index) => {
       const bytes =
         found[index] ??
         (await this.#once(this.pathOf(wheel), wheel.name, () =>
-          this.#bring(wheel, signal, (done, total) => progress.set(index, done, total, wheel)),
+          this.#bring(wheel, { ...options, signal }, (done, total) =>
+            progress.set(index, done, total, wheel),
+          ),
         ));
       progress.set(index, bytes.length, bytes.length, wheel);
       return { package: wheel, path: this.pathOf(wheel), bytes };
     });
+    if (found.includes(undefined)) await this.prune();
+    return wheels;
+  }
+
+  /** Removes what is beyond the limits of the folder. */
+  prune(): Promise<{ removed: string[]; freedBytes: number }> {
+    return pruneWheels(this.#dir, this.#limits);
   }
 
   /** A wheel that is in the cache, verified; one that is damaged is removed. */
-  async find(wheel: Pick<WantedWheel, 'name' | 'sha256' | 'fileName'>): Promise<Uint8Array | undefined> {
+  async find(
+    wheel: Pick<WantedWheel, 'name' | 'sha256' | 'fileName'>,
+    hold = false,
+  ): Promise<Uint8Array | undefined> {
     const path = this.pathOf(wheel);
+    // Before it is read: then it stays.
+    await noteWheelUse(path, hold).catch(() => undefined);
     const bytes = await readFile(path).catch(() => undefined);
     if (bytes === undefined) return undefined;
     if (sha256Of(bytes) === wheel.sha256) {
@@ -129,12 +162,14 @@ export class WheelCache {
   async fetchUrl(
     url: string,
     wheel: { name: string; fileName: string; sha256?: string | undefined },
-    signal?: AbortSignal,
+    asking: Asking = {},
   ): Promise<{ bytes: Uint8Array; sha256: string }> {
     const { name, fileName, sha256 } = wheel;
     const cached = sha256 === undefined ? undefined : await this.find({ name, fileName, sha256 });
     if (cached !== undefined && sha256 !== undefined) return { bytes: cached, sha256 };
-    return this.#once(url, name, () => this.#download(url, wheel, signal));
+    const found = await this.#once(url, name, () => this.#download(url, wheel, asking));
+    await this.prune();
+    return found;
   }
 
   /** Where a wheel is to be had; a mirror folder that holds it is asked first, whatever its source. */
@@ -165,40 +200,52 @@ export class WheelCache {
 
   async #bring(
     wheel: WantedWheel,
-    signal: AbortSignal,
+    options: FetchOptions,
     onBytes: (done: number, total: number) => void,
   ): Promise<Uint8Array> {
     const place = await this.#placeOf(wheel);
-    if (place.kind === 'url') return (await this.#download(place.url, wheel, signal, onBytes)).bytes;
+    if (place.kind === 'url') return (await this.#download(place.url, wheel, options, onBytes)).bytes;
     if ((await stat(place.path)).size > this.#maxBytes) {
       throw unsafe(wheel.fileName, wheel.name, `has more than ${this.#maxBytes} bytes`);
     }
-    const bytes = await readFile(place.path, { signal });
+    const bytes = await readFile(place.path, options);
     checkHash(wheel, sha256Of(bytes), place.path);
     vetWheel(bytes, wheel.fileName, wheel.name);
-    const path = this.pathOf(wheel);
-    const temporary = `${path}.${randomUUID()}.tmp`;
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const temporary = join(this.#dir, `${randomUUID()}.tmp`);
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     try {
       await writeFile(temporary, bytes, { mode: 0o600 });
-      trace('wheel.writing', { temporary, path });
-      await rename(temporary, path);
+      await this.#place(temporary, this.pathOf(wheel), options.hold);
     } finally {
       await rm(temporary, { force: true });
     }
     return bytes;
   }
 
+  async #place(temporary: string, path: string, hold = false): Promise<void> {
+    // Whoever makes room may remove the folder between the two, but not time and again.
+    for (let left = 3; ; left--) {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      try {
+        trace('wheel.writing', { temporary, path });
+        await rename(temporary, path);
+        return await markWheel(path, hold);
+      } catch (error) {
+        if (left === 0 || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+  }
+
   async #download(
     url: string,
     wheel: { name: string; fileName: string; sha256?: string | undefined; source?: LockedPackage['source'] },
-    signal?: AbortSignal,
+    { signal, budget, hold }: FetchOptions | (Asking & { hold?: undefined }),
     onBytes: (done: number, total: number) => void = () => undefined,
   ): Promise<{ bytes: Uint8Array; sha256: string }> {
     const { name, fileName } = wheel;
     for (;;) {
       const { path, resumed } = await this.#partial
-        .download({ url, name, maxBytes: this.#maxBytes, onBytes, ...(signal && { signal }) })
+        .download({ url, name, maxBytes: this.#maxBytes, onBytes, signal, budget })
         .catch((error: unknown) => {
           throw this.#explain(error, wheel);
         });
@@ -211,10 +258,7 @@ export class WheelCache {
           checkHash({ ...wheel, sha256: wheel.sha256 }, sha256, url);
         }
         vetWheel(bytes, fileName, name);
-        await mkdir(join(this.#dir, sha256), { recursive: true, mode: 0o700 });
-        const place = this.pathOf({ sha256, fileName });
-        trace('wheel.writing', { temporary: path, path: place });
-        await rename(path, place);
+        await this.#place(path, this.pathOf({ sha256, fileName }), hold);
         return { bytes, sha256 };
       } finally {
         await rm(path, { force: true });
@@ -236,7 +280,7 @@ export class WheelCache {
     ) {
       return missing(name, fileName, describeMirror(this.#sources.mirror));
     }
-    if (error.reason !== 'network' || error.details.package !== '') return error;
+    if (!['network', 'not_allowed'].includes(error.reason) || error.details.package !== '') return error;
     return new InstallError(
       `${name}: ${error.message}`,
       { ...error.details, ...failureOf(error, name) },
@@ -245,16 +289,17 @@ export class WheelCache {
   }
 
   /** 0 when the server doesn't tell, or can't be reached: the download itself will say why. */
-  async #sizeOf(place: Place, signal: AbortSignal): Promise<number> {
+  async #sizeOf(place: Place, { signal, budget }: FetchOptions): Promise<number> {
     try {
       if (place.kind === 'file') return (await stat(place.path)).size;
-      const response = await this.http.open(place.url, {
+      const { status, headers, body } = await this.http.open(place.url, {
         method: 'HEAD',
         headers: { 'accept-encoding': 'identity' },
         signal,
+        budget,
       });
-      await response.body?.cancel();
-      return response.ok ? Number(response.headers.get('content-length') ?? 0) || 0 : 0;
+      body.destroy();
+      return status === 200 ? Number(headers['content-length'] ?? 0) || 0 : 0;
     } catch {
       return 0;
     }

@@ -22,6 +22,9 @@ export interface OperatorSettings {
   offline: boolean | undefined;
   install: InstallPolicy | undefined;
   recycle: { maxRequests: number | undefined; maxHeapBytes: number | undefined };
+  maxResidentBytes: number | undefined;
+  /** Not a default: the stricter of this and the option counts. */
+  sandbox: 'process' | 'os' | undefined;
 }
 
 /** Reads the environment variables of operators. Adds a problem for each malformed one; empty ones count as unset. */
@@ -49,11 +52,17 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
   const heapMb = read(['VIVARIUM_WORKER_HEAP_LIMIT'], 'megabytes from 1', (text) =>
     integer(text, 1, 2 ** 20),
   );
+  const memoryMb = read(['VIVARIUM_WORKER_MEMORY_LIMIT'], 'megabytes from 64', (text) =>
+    integer(text, 64, 2 ** 20),
+  );
   const timeoutMs = read(['VIVARIUM_TIMEOUT'], 'milliseconds from 1', (text) => integer(text, 1, Infinity));
   const mirror = read(['VIVARIUM_MIRROR'], 'a folder or a URL', (text) => text || undefined);
   const offline = read(['VIVARIUM_OFFLINE'], 'true or false', (text) => booleans.get(text.toLowerCase()));
   const install = read(['VIVARIUM_INSTALL'], installPolicies.join(', '), (text) =>
     installPolicies.find((policy) => policy === text.toLowerCase()),
+  );
+  const sandbox = read(['VIVARIUM_SANDBOX'], 'process or os', (text) =>
+    (['process', 'os'] as const).find((one) => one === text.toLowerCase()),
   );
 
   return {
@@ -65,5 +74,7 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
     offline,
     install,
     recycle: { maxRequests, maxHeapBytes: heapMb === undefined ? undefined : heapMb * 2 ** 20 },
+    maxResidentBytes: memoryMb === undefined ? undefined : memoryMb * 2 ** 20,
+    sandbox,
   };
 }

@@ -1,3 +1,4 @@
+import type { FetchBudget } from '../packages/fetch-budget.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import type { Progress, PythonErrorInfo } from '../runtime.ts';
 
@@ -19,7 +20,13 @@ export interface ImageFinder {
 export interface Installer {
   install(
     requirements: readonly string[],
-    context: { image: ImageSource; signal: AbortSignal; onProgress: (progress: Progress) => void },
+    context: {
+      image: ImageSource;
+      signal: AbortSignal;
+      onProgress: (progress: Progress) => void;
+      /** Of the run: how much may be fetched for it in all. */
+      budget: FetchBudget;
+    },
   ): Promise<Installed>;
 }
 

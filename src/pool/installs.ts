@@ -6,6 +6,7 @@ import {
   LimitError,
   VivariumError,
 } from '../errors/errors.ts';
+import { FetchBudget } from '../packages/fetch-budget.ts';
 import { protocolLimits } from '../protocol/limits.ts';
 import type { Question } from '../protocol/messages.ts';
 import type { PoolContext } from './context.ts';
@@ -34,6 +35,7 @@ export class Installs {
   readonly #job: Job;
   readonly #context: PoolContext;
   readonly #stopper: Stopper;
+  readonly #budget = new FetchBudget();
   #asked = 0;
   #ongoing: Ongoing | undefined;
 
@@ -94,6 +96,7 @@ export class Installs {
       installer.install([...requirements], {
         image: this.#job.image ?? image,
         signal,
+        budget: this.#budget,
         onProgress: (progress) => {
           if (this.#ongoing === ongoing) this.#job.progress(progress);
         },
@@ -123,7 +126,9 @@ export class Installs {
       return;
     }
     const body = JSON.stringify(packages.map(({ name, version }) => ({ name, version })));
-    ongoing.end(Math.floor(bytes / unpackBytesPerMs));
+    const unpackMs = Math.floor(bytes / unpackBytesPerMs);
+    this.#job.unpackMs += unpackMs;
+    ongoing.end(unpackMs);
     ongoing.answer.resolve({ body, parts: wheels });
   }
 
@@ -133,10 +138,19 @@ export class Installs {
     return new InternalError('internal', 'Installing failed by a fault of the host.');
   }
 
+  /** What code isn't told of the host is the cause of what it's told. */
+  #tellOperator(error: unknown): void {
+    if (!(error instanceof InstallError) || !(error.cause instanceof InstallError)) return;
+    const { message } = error.cause;
+    if (message !== error.message)
+      this.#context.telemetry.emit({ type: 'warning', message: `an install failed: ${message}` });
+  }
+
   #fail(ongoing: Ongoing, error: unknown): void {
     if (this.#ongoing !== ongoing) return;
     ongoing.end();
     ongoing.controller.abort(error);
+    this.#tellOperator(error);
     ongoing.answer.reject(error instanceof VivariumError ? error : this.#unexpected(error));
   }
 }

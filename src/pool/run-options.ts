@@ -49,6 +49,12 @@ const shape = {
     ),
   ),
   isolation: optional(oneOf(...isolations)),
+  tenant: optional(
+    satisfying<string>(
+      `a name of 1 to ${protocolLimits.maxNameChars} characters`,
+      (value) => typeof value === 'string' && value !== '' && value.length <= protocolLimits.maxNameChars,
+    ),
+  ),
   image: optional(
     satisfying<string>(
       'the name or the path of an image',
@@ -216,8 +222,20 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
 function checkPath(path: string): void {
   const parts = path.split('/');
   const outside = parts.some((part) => part === '' || part === '.' || part === '..');
-  if (outside || /[\0\\]/.test(path))
-    throw new UsageError('usage', `run: files: ${JSON.stringify(path)} is no path below the working folder.`);
+  if (outside || /[\0\\]/.test(path) || !path.isWellFormed())
+    throw new UsageError('usage', `run: files: ${shown(path)} is no path below the working folder.`);
+  if (
+    path.length > protocolLimits.maxPathBytes ||
+    new TextEncoder().encode(path).length > protocolLimits.maxPathBytes
+  )
+    throw new UsageError(
+      'usage',
+      `run: files: ${shown(path)} is longer than ${protocolLimits.maxPathBytes} bytes.`,
+    );
+}
+
+function shown(path: string): string {
+  return JSON.stringify(path.length > 100 ? `${path.slice(0, 100)}…` : path);
 }
 
 function isStream(value: unknown): value is AsyncIterable<Uint8Array> {

@@ -38,6 +38,11 @@ export interface RecycleOptions {
 export interface RuntimeOptions {
   /** Where Python runs. `deno` (default): a process without permissions. `node`: a thread, for trusted code only. */
   engine?: 'deno' | 'node' | undefined;
+  /**
+   * `os`: the worker's process is also put into namespaces of its own by bubblewrap, with a read-only root and a filter of system calls (Linux).
+   * Default `process`. The stricter of this and the operator's `VIVARIUM_SANDBOX` counts.
+   */
+  sandbox?: 'process' | 'os' | undefined;
   /** False: no worker is kept; each run boots its own and ends it. Default true. */
   pool?: boolean | undefined;
   /** Workers, neither more nor less. Default: the smaller of 3 and the number of processors. */
@@ -46,9 +51,12 @@ export interface RuntimeOptions {
   minWorkers?: number | undefined;
   /** Workers that the queue can make the pool grow to. */
   maxWorkers?: number | undefined;
-  /** Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. */
+  /**
+   * Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. A
+   * tenant that has no run in a full queue may add one, until it's twice as long.
+   */
   maxQueue?: number | 'auto' | undefined;
-  /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
+  /** Workers kept booted to stand in at once for one that is replaced, also for the sake of another tenant. Default 0; 1 with `isolation: 'process'`. */
   spares?: number | undefined;
   /** A worker above `minWorkers` ends after so much time without a run. Default 60 000. */
   idleTimeoutMs?: number | undefined;
@@ -94,15 +102,21 @@ export interface RuntimeOptions {
   installTimeoutMs?: number | undefined;
   /** Where images are kept. Default: the user's cache folder. */
   cacheDir?: string | undefined;
-  /** Share one pool with other runtimes of equal options. Default false. */
+  /**
+   * Share one pool with other runtimes of equal options. They are one program: their runs without `tenant` are of one
+   * tenant, and so are those of equal tenants. Default false.
+   */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
+  /** Resident memory of a whole worker, beyond which it is killed. Default: twice `maxHeapBytes` and 512 MiB. */
+  maxResidentBytes?: number | undefined;
   /** Ceiling of Python's memory in a worker, 32 MiB or more. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
   maxHeapBytes?: number | undefined;
 }
 
 export interface ResolvedRuntimeOptions {
   readonly engine: 'deno' | 'node';
+  readonly sandbox: 'process' | 'os';
   readonly pool: boolean;
   readonly minWorkers: number;
   readonly maxWorkers: number;
@@ -129,6 +143,7 @@ export interface ResolvedRuntimeOptions {
   readonly shared: boolean;
   readonly logger: Logger | undefined;
   readonly maxHeapBytes: number;
+  readonly maxResidentBytes: number;
 }
 
 // ---- defaults and checks -------------------------------------------------------------------------------------------
@@ -154,9 +169,15 @@ const defaults = Object.freeze({
 /** Python itself takes 30 MiB: no worker starts with less. */
 const minHeapBytes = 32 * 2 ** 20;
 
+/** Beside Python's heap: the engine, compiled code, the image's files, and what a kernel holds outside. */
+const besideHeapBytes = 512 * 2 ** 20;
+/** The engine alone takes more: no worker would live. */
+const minResidentBytes = 64 * 2 ** 20;
+
 /** So many waiting runs are no burden, and a program that starts a batch at once is no mistake. */
 const autoQueue = 100;
 
+export const sandboxes = ['process', 'os'] as const;
 export const isolations = ['rewind', 'process', 'none'] as const;
 
 const count = optional(integer({ min: 1, max: 1024 }));
@@ -169,6 +190,7 @@ const logMethods = ['info', 'warn', 'error'] as const;
 
 const shape = {
   engine: optional(oneOf('deno', 'node')),
+  sandbox: optional(oneOf(...sandboxes)),
   pool: optional(boolean),
   size: count,
   minWorkers: optional(integer({ min: 0, max: 1024 })),
@@ -212,6 +234,7 @@ const shape = {
     ),
   ),
   maxHeapBytes: optional(integer({ min: minHeapBytes, max: hardLimits.memoryBytes })),
+  maxResidentBytes: optional(integer({ min: minResidentBytes })),
 };
 
 // ---- resolve -------------------------------------------------------------------------------------------------------
@@ -227,6 +250,12 @@ export function resolveRuntimeOptions(
   object(shape)(options, '', problems);
   failOn(problems);
 
+  const engine = options.engine ?? defaults.engine;
+  const sandbox = [options.sandbox, fromEnv.sandbox].includes('os') ? 'os' : 'process';
+  if (engine === 'node' && sandbox === 'os')
+    problems.push(
+      `engine 'node' is no sandbox: ${options.sandbox === 'os' ? "sandbox 'os'" : 'VIVARIUM_SANDBOX=os'} needs engine 'deno'`,
+    );
   const pool = options.pool ?? fromEnv.pool ?? defaults.pool;
   const { minWorkers, maxWorkers } = workers(options, fromEnv, cpus, problems);
   const isolation = options.isolation ?? defaults.isolation;
@@ -250,7 +279,8 @@ export function resolveRuntimeOptions(
   failOn(problems);
 
   return Object.freeze({
-    engine: options.engine ?? defaults.engine,
+    engine,
+    sandbox,
     pool,
     minWorkers: pool ? minWorkers : 0,
     maxWorkers,
@@ -282,6 +312,8 @@ export function resolveRuntimeOptions(
     shared: options.shared ?? defaults.shared,
     logger: options.logger,
     maxHeapBytes,
+    maxResidentBytes:
+      options.maxResidentBytes ?? fromEnv.maxResidentBytes ?? 2 * maxHeapBytes + besideHeapBytes,
   } satisfies ResolvedRuntimeOptions);
 }
 

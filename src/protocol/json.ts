@@ -7,14 +7,18 @@ import { decodeUtf8 } from './text.ts';
  * built. Keys such as `__proto__` come out as own properties: copy objects by `Object.fromEntries` or spread,
  * never by assignment.
  */
-export function parseJson(source: Uint8Array | string, what: string): unknown {
+export function parseJson(
+  source: Uint8Array | string,
+  what: string,
+  maxDepth: number = protocolLimits.maxJsonDepth,
+): unknown {
   if (source.length > protocolLimits.maxJsonBytes) {
     throw new ProtocolError(
       `${what}: JSON of ${source.length} bytes, at most ${protocolLimits.maxJsonBytes}`,
     );
   }
   const text = typeof source === 'string' ? source : utf8(source, what);
-  checkNesting(text, what);
+  checkNesting(text, what, maxDepth);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -34,7 +38,7 @@ const [quote, backslash] = [0x22, 0x5c];
 const [openArray, closeArray, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /** Counts brackets outside strings; anything else is left to `JSON.parse`. Linear, and strings are skipped fast. */
-function checkNesting(text: string, what: string): void {
+function checkNesting(text: string, what: string, maxDepth: number): void {
   let depth = 0;
   let containers = 0;
   for (let at = 0; at < text.length; at++) {
@@ -43,8 +47,8 @@ function checkNesting(text: string, what: string): void {
       at = endOfString(text, at);
     } else if (char === openArray || char === openObject) {
       containers++;
-      if (++depth > protocolLimits.maxJsonDepth) {
-        throw new ProtocolError(`${what}: JSON nested deeper than ${protocolLimits.maxJsonDepth}`);
+      if (++depth > maxDepth) {
+        throw new ProtocolError(`${what}: JSON nested deeper than ${maxDepth}`);
       }
     } else if (char === closeArray || char === closeObject) {
       depth--;

@@ -34,7 +34,7 @@ export const protocolLimits = {
   maxStackChars: 16_384,
   /** Containers inside one another in a value that goes into Python. */
   maxValueDepth: 100,
-  /** Rows of a table without columns, which take no bytes. */
+  /** Rows of a value's tables without columns, which take no bytes. */
   maxBareRows: 1_000_000,
   /** Decimal digits of an integer in a value: reading them takes more than linear time. */
   maxIntDigits: 100_000,

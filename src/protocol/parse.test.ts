@@ -335,6 +335,13 @@ test('a chain of errors and nested metadata are bounded, a cycle too', () => {
   expect(() => parseWorkerMessage(changed(result, 'display.metadata', cycle))).toThrow('nested too deep');
 });
 
+test('one object in many places is read as many, up to a limit', () => {
+  let shared: Record<string, unknown> = {};
+  for (let level = 0; level < 40; level++) shared = { a: shared, b: shared };
+  const error = { code: 'c', message: 'm', details: shared, stack: null, cause: null };
+  expect(() => parseWorkerMessage({ kind: 'error', id: null, error })).toThrow('containers');
+});
+
 test('names of the prototype are keys of a record like any other', () => {
   const env = JSON.parse('{"__proto__":"a","constructor":"b","toString":"c"}');
   const parsed = parseHostMessage(changed(run, 'env', env)) as RunMessage;

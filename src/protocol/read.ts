@@ -110,20 +110,25 @@ export const parts: Reader<Uint8Array[]> = list(protocolLimits.maxParts, (value,
   return value.buffer instanceof ArrayBuffer ? value : fail(at, 'must not be shared memory');
 });
 
-/** Any JSON value, copied, nested at most `depth` deep. */
-function json(depth: number): Reader<unknown> {
+/**
+ * Any JSON value, copied, nested at most `depth` deep. `left` is how many containers there may be: what a thread posts may
+ * refer to one of them from many places.
+ */
+function json(depth: number, left: { containers: number }): Reader<unknown> {
   return (value, at) => {
     if (value === null || typeof value === 'boolean') return value;
     if (typeof value === 'string') return anyText(value, at);
     if (typeof value === 'number') return number(value, at);
     if (depth === 0) return fail(at, 'is nested too deep');
-    const inner = json(depth - 1);
+    if (left.containers-- === 0) return fail(at, `more than ${protocolLimits.maxJsonContainers} containers`);
+    const inner = json(depth - 1, left);
     return Array.isArray(value) ? anyList(inner)(value, at) : anyRecord(inner)(value, at);
   };
 }
 
 /** Any JSON object, copied, nested at most 100 deep. */
-export const jsonObject: Reader<Record<string, unknown>> = (value, at) => anyRecord(json(100))(value, at);
+export const jsonObject: Reader<Record<string, unknown>> = (value, at) =>
+  anyRecord(json(100, { containers: protocolLimits.maxJsonContainers }))(value, at);
 
 const anyText = text();
 const anyList = (item: Reader<unknown>): Reader<unknown[]> => list(protocolLimits.maxJsonContainers, item);

@@ -1,12 +1,11 @@
 import type {
   Column,
   DataFrame as DataFrameLike,
-  NdArray,
   Series as SeriesLike,
   TypedArray,
   Value,
 } from '../runtime.ts';
-import { isTypedArray } from './typed-arrays.ts';
+import { isNdArray, isTypedArray } from './typed-arrays.ts';
 
 /** See the interface in `runtime.ts`. */
 export class DataFrame implements DataFrameLike {
@@ -74,10 +73,9 @@ export function levelsOf(
 /** Undefined when it is no column. */
 export function lengthOf(column: unknown): number | undefined {
   if (Array.isArray(column) || isTypedArray(column)) return column.length;
-  if (typeof column !== 'object' || column === null || !('shape' in column)) return undefined;
-  const { shape, dtype } = column as Partial<NdArray>;
-  if (!Array.isArray(shape) || shape.length !== 1 || typeof dtype !== 'string') return undefined;
-  return typeof shape[0] === 'number' ? shape[0] : undefined;
+  // A dict with such keys may hold anything under them.
+  if (typeof column !== 'object' || column === null || !isNdArray(column)) return undefined;
+  return column.shape.length === 1 && column.dtype !== undefined ? column.shape[0] : undefined;
 }
 
 /** Each element as a plain value: numbers, booleans, `{ real, imag }`, dates, milliseconds. */

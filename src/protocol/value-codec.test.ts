@@ -377,6 +377,13 @@ describe('decode', () => {
     expect(decode(['i', '9007199254740993'])).toBe(9007199254740993n);
   });
 
+  test('tables without columns are bounded together', () => {
+    const bare = (length: number) => ['F', ['l'], ['l'], ['l'], null, ['l', null], length];
+    const { maxBareRows } = protocolLimits;
+    expect(() => decode(bare(maxBareRows))).not.toThrow();
+    expect(() => decode(['l', bare(maxBareRows), bare(1)])).toThrow(ProtocolError);
+  });
+
   test('nesting is bounded', () => {
     for (const tag of ['["l",', '["d","a",', '["c",1,']) {
       const wire = `${tag.repeat(100_000)}1${']'.repeat(100_000)}`;

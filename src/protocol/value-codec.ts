@@ -198,6 +198,7 @@ class Decoder {
   readonly #parts: readonly Uint8Array[];
   /** Each part is one value's: what a megabyte holds must not be a million values when they are made into text. */
   readonly #taken = new Set<number>();
+  #bareRows = 0;
 
   constructor(parts: readonly Uint8Array[]) {
     this.#parts = parts;
@@ -296,8 +297,8 @@ class Decoder {
     }
     if (columns.length !== data.length || dtypes.length !== data.length) return malformed('frame');
     // Nothing but its length says how long it is.
-    if (columns.length === 0 && index === null && length > protocolLimits.maxBareRows)
-      return malformed('frame');
+    if (columns.length === 0 && index === null) this.#bareRows += length;
+    if (this.#bareRows > protocolLimits.maxBareRows) return malformed('frame');
     if (!data.every((column): column is Column => isColumn(column, length))) return malformed('column');
     return new DataFrame({ columns, dtypes, data, ...indexOf(index, indexNames, length), length });
   }

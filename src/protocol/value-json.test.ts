@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { ProtocolError } from './protocol-error.ts';
 import { DataFrame, Series } from './tables.ts';
 import { toBase64 } from './text.ts';
+import { decodeValue } from './value-codec.ts';
 import { valueToJson } from './value-json.ts';
 import { PythonRepr } from './values.ts';
 
@@ -70,6 +72,18 @@ test('every kind of value', () => {
     date: '1970-01-01T00:00:00.000Z',
     repr: '<T>',
   });
+});
+
+test('a dict that merely looks like an array is no column', () => {
+  const fake = ['d', 'shape', ['l', 3], 'dtype', 'int8'];
+  const index = [null, ['l', null]];
+  for (const wire of [
+    ['S', null, 'int8', fake, ...index],
+    ['S', null, 'int8', ['l', 1, 2, 3], fake, ['l', null]],
+    ['F', ['l', 'a'], ['l', 'int8'], ['l', fake], ...index, 3],
+    ['F', ['l'], ['l'], ['l'], ['d', 'shape', ['l', 1e15], 'dtype', 'x'], ['l', null], 1e15],
+  ])
+    expect(() => decodeValue(JSON.stringify(wire))).toThrow(ProtocolError);
 });
 
 test('`__proto__` stays a key', () => {

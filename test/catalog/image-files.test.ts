@@ -88,7 +88,7 @@ test('an image has the names that were given to it, or that of its recipe', asyn
   );
 });
 
-test('tells damaged from foreign', async () => {
+test('T42: tells damaged from foreign', async () => {
   const good = await put('a');
   const foreign = await put('b', { kernelHash: 'other' });
   const other = await put('c', { pyodide: '0.9' });
@@ -134,7 +134,7 @@ describe('remove', () => {
     expect(await files.list()).toEqual([]);
   });
 
-  test('nothing outside of the cache, whatever the path looks like', async () => {
+  test('T17: nothing outside of the cache, whatever the path looks like', async () => {
     const outside = join(dir, 'mine.image');
     await writeFile(outside, await makeImage(installed));
     for (const path of [outside, join(dir, 'images', '..', 'mine.image')])

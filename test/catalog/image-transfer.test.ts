@@ -53,7 +53,7 @@ test.each(['plain.image', 'small.image.zst'])(
   },
 );
 
-test('refuses what is cut short, anywhere', async () => {
+test('T42, F08: refuses what is cut short, anywhere', async () => {
   const packed = zstdCompressSync(image);
   const cut = fc.tuple(
     fc.constantFrom(image, packed),
@@ -67,7 +67,7 @@ test('refuses what is cut short, anywhere', async () => {
   );
 });
 
-test('refuses any flipped bit', async () => {
+test('T42, F08: refuses any flipped bit', async () => {
   const packed = zstdCompressSync(image);
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(image, packed), fc.nat(), fc.nat(7), async (whole, place, bit) => {
@@ -82,7 +82,7 @@ test('refuses any flipped bit', async () => {
   );
 });
 
-test('refuses what only wants to fill the disk', async () => {
+test('T42: refuses what only wants to fill the disk', async () => {
   const large = new Uint8Array(40 * 1024 * 1024);
   large.set(image.subarray(0, 96));
   new DataView(large.buffer).setBigUint64(16, BigInt(large.length), true);
@@ -95,7 +95,7 @@ test('refuses what only wants to fill the disk', async () => {
   await refused(large, /more than 2147483647 bytes/);
 });
 
-test('refuses what is for another installation, no image, or not there', async () => {
+test('T42: refuses what is for another installation, no image, or not there', async () => {
   await refused(
     await makeImage({ ...installed, kernelHash: 'x' }),
     /another version of Vivarium; export it from/,
@@ -107,7 +107,7 @@ test('refuses what is for another installation, no image, or not there', async (
   await expect(images.importFrom(dir, 'hostile')).rejects.toThrow(/EISDIR.*check the path/);
 });
 
-test('a name is no path, no recipe and no option', async () => {
+test('T17: a name is no path, no recipe and no option', async () => {
   await writeFile(at('good.image'), image);
   for (const name of ['../x', 'a/b', '', '-x', 'data', 'x.image', 'a\0b', 'x'.repeat(65)])
     await expect(images.importFrom(at('good.image'), name)).rejects.toMatchObject({
@@ -115,14 +115,14 @@ test('a name is no path, no recipe and no option', async () => {
     });
 });
 
-test('a failed import leaves the one that was there', async () => {
+test('F08: a failed import leaves the one that was there', async () => {
   await images.importFrom(at('good.image'), 'kept');
   await writeFile(at('bad'), 'bad');
   await expect(images.importFrom(at('bad'), 'kept')).rejects.toThrow('cut short');
   expect((await images.verify('kept')).state).toBe('ready');
 });
 
-test('exports nothing that is damaged', async () => {
+test('T42: exports nothing that is damaged', async () => {
   const { path } = await images.importFrom(at('good.image'), 'spoiled');
   const bytes = Uint8Array.from(image);
   bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;

@@ -137,7 +137,7 @@ describe.each(engines)('the engine %s', (kind, createEngine) => {
       },
       "can't be read",
     ],
-  ])('notices an image that %s', async (_name, damage, reason) => {
+  ])('T42, F08: notices an image that %s', async (_name, damage, reason) => {
     const { engine: other } = await damaged(damage);
     const stop = new AbortController();
     const warnings: string[] = [];
@@ -155,7 +155,7 @@ describe.each(engines)('the engine %s', (kind, createEngine) => {
     expect(warnings).toStrictEqual([expect.stringContaining(reason)]);
   });
 
-  it('builds a damaged image anew', async () => {
+  it('F08: builds a damaged image anew', async () => {
     const { engine: other, folder } = await damaged(
       kind === 'deno' ? flip(-5000) : (path) => rm(path).then(() => mkdir(path)),
     );

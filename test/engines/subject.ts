@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createDenoEngine } from '../../src/engines/deno/host.ts';
 import type { Engine, EngineOptions, RunSink, StartOptions, Worker } from '../../src/engines/engine.ts';
 import { createNodeEngine } from '../../src/engines/node/host.ts';
@@ -78,6 +79,16 @@ export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
+  } catch {
+    return false;
+  }
+}
+
+/** As `isAlive`, for a process whose parent is gone: whether anybody takes leave of it is up to the machine. */
+export function isRunning(pid: number): boolean {
+  if (process.platform !== 'linux' || !isAlive(pid)) return isAlive(pid);
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }

@@ -3,6 +3,7 @@
  * a run printed `now`.
  */
 import { spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
 
 const corruptions = {
   'half a result, then dead': (wire: Wire) => {
@@ -92,7 +93,8 @@ function main(corruption: Corruption, deno: string, args: readonly string[]): vo
             dribble();
           },
           hangUp() {
-            process.stdout.destroy();
+            // Node itself never closes it.
+            closeSync(1);
           },
           die() {
             child.kill('SIGKILL');

@@ -250,7 +250,7 @@ for each in asks:
         found.append([error.reason, error.package, str(error)])
 [found, [name for name in os.listdir(site.getsitepackages()[0]) if name not in before]]`;
 
-    test.each(Object.entries(failures))('%s', async (_, failure) => {
+    test.each(Object.entries(failures))('T24, T25, F16: %s', async (_, failure) => {
       const built = await images();
       const error = await runtime.run('1', { packages: failure.asks }).then(
         () => expect.unreachable(),
@@ -298,7 +298,7 @@ for each in asks:
         { reason: 'network', message: expect.stringMatching(/^absent is in no source .*--offline/) },
       ],
     ];
-    test.each(unusual)('%s', async (_, options, env, failure) => {
+    test.each(unusual)('F16: %s', async (_, options, env, failure) => {
       try {
         for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
         await expect(start({ ...options, packages: ['absent'] })).rejects.toMatchObject(failure);
@@ -319,7 +319,7 @@ for each in asks:
         return fileName;
       };
 
-      test('that lacks a wheel, or has another one', async () => {
+      test('F16: that lacks a wheel, or has another one', async () => {
         const fileName = await fill();
         await using other = await start({ mirror, packages: ['six'] });
         await expect(other.run('1')).rejects.toMatchObject({
@@ -336,14 +336,14 @@ for each in asks:
     });
 
     test.each([[undefined], ['http://127.0.0.1:2/']])(
-      'offline, what is frozen is there, whatever it came from (the mirror %s)',
+      'F16: offline, what is frozen is there, whatever it came from (the mirror %s)',
       async (mirror) => {
         await using one = await start({ mirror, offline: true, packages: ['dep==1.0'] });
         expect((await one.run('"dep" in __import__("sys").modules')).value).toBe(true);
       },
     );
 
-    test('after all of it everything works', async () => {
+    test('F16: after all of it everything works', async () => {
       expect((await runtime.run('import dep; dep.version', { packages: ['dep==1.0'] })).value).toBe('1.0');
       const code = 'import micropip; await micropip.install("good-one"); import good_one; good_one.version';
       expect((await runtime.run(code)).value).toBe('1.0');

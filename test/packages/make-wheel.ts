@@ -27,6 +27,32 @@ export function makeWheel(
   return { fileName: `${module}-${version}-py3-none-any.whl`, bytes, sha256: sha256Of(bytes) };
 }
 
+/** Offset of the record of the central directory whose name it is. */
+export function recordOf(bytes: Uint8Array, name: string): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  let at = view.getUint32(bytes.length - 6, true);
+  while (view.getUint32(at, true) === 0x02014b50) {
+    const length = view.getUint16(at + 28, true);
+    if (new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + length)) === name) return at;
+    at += 46 + length + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
+  }
+  throw new Error(`no ${name}`);
+}
+
+/** A copy with a number of it exchanged. */
+export function patched(
+  bytes: Uint8Array,
+  offset: number,
+  value: number,
+  size: 2 | 4 = 4,
+): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(bytes);
+  const view = new DataView(copy.buffer);
+  if (size === 2) view.setUint16(offset, value, true);
+  else view.setUint32(offset, value, true);
+  return copy;
+}
+
 export type MadeWheel = ReturnType<typeof makeWheel>;
 
 export function wanted(

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { InstallError } from '../../src/errors/errors.ts';
 import { unpackWheel } from '../../src/packages/unpack-wheel.ts';
 import { topLevelModules, vetWheel, wheelLimits } from '../../src/packages/vet-wheel.ts';
-import { makeWheel } from './make-wheel.ts';
+import { makeWheel, patched, recordOf } from './make-wheel.ts';
 
 const some = new Uint8Array([1, 2, 3]);
 
@@ -18,26 +18,6 @@ function refusal(bytes: Uint8Array): InstallError {
   throw new Error('it was not refused');
 }
 
-/** Offset of the record of the central directory whose name it is. */
-function recordOf(bytes: Uint8Array, name: string): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  let at = view.getUint32(bytes.length - 6, true);
-  while (view.getUint32(at, true) === 0x02014b50) {
-    const length = view.getUint16(at + 28, true);
-    if (new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + length)) === name) return at;
-    at += 46 + length + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
-  }
-  throw new Error(`no ${name}`);
-}
-
-function patched(bytes: Uint8Array, offset: number, value: number, size: 2 | 4 = 4): Uint8Array {
-  const copy = bytes.slice();
-  const view = new DataView(copy.buffer);
-  if (size === 2) view.setUint16(offset, value, true);
-  else view.setUint32(offset, value, true);
-  return copy;
-}
-
 test('a wheel as it should be', () => {
   const { bytes } = makeWheel('my-x', '1.0', {
     'my_x/sub/a.py': some,
@@ -48,6 +28,10 @@ test('a wheel as it should be', () => {
     'my_x-1.0.data/headers/x.h': some,
     'tests/test_x.py': some,
     'folder/': new Uint8Array(),
+    // Lines of it would be run.
+    'x-nspkg.pth': some,
+    'my_x-1.0.data/purelib/y.PTH': some,
+    'my_x/kept.pth': some,
   });
   expect([...unpackWheel(bytes).keys()]).toEqual([
     'extra.py',
@@ -56,6 +40,7 @@ test('a wheel as it should be', () => {
     'my_x-1.0.dist-info/RECORD',
     'my_x-1.0.dist-info/WHEEL',
     'my_x/__init__.py',
+    'my_x/kept.pth',
     'my_x/sub/a.py',
     'tests/test_x.py',
   ]);
@@ -83,10 +68,11 @@ test('what comes out is what went in, packed or not', () => {
   );
 });
 
-describe('refused, with the member’s name', () => {
+describe('T25: refused, with the member’s name', () => {
   test.each([
     ['/etc/passwd', 'absolute'],
     ['C:/windows.py', 'absolute'],
+    ['x-1.0.data/purelib/C:/windows.py', 'absolute'],
     ['../evil.py', 'climbs out'],
     ['x/../../evil.py', 'climbs out'],
     ['x/./y.py', 'climbs out'],
@@ -100,6 +86,10 @@ describe('refused, with the member’s name', () => {
     ['_pyodide.cpython-314.so', 'stand in'],
     ['pyodide_js.py', 'stand in'],
     ['vivarium/_kernel.py', 'stand in'],
+    ['js.pyc', 'stand in'],
+    ['sitecustomize.py', 'stand in'],
+    ['usercustomize/__init__.py', 'stand in'],
+    ['x-1.0.data/purelib/sitecustomize.py', 'stand in'],
     ['x-1.0.data/platlib/js.py', 'stand in'],
     ['x/__init__.py/more.py', 'in a folder that is a file'],
     ['x-1.0.data/purelib/x/__init__.py', 'is there twice'],
@@ -155,7 +145,7 @@ describe('refused, with the member’s name', () => {
   });
 });
 
-describe('bombs', () => {
+describe('T25: bombs', () => {
   const zeros = new Uint8Array(20 * 1024 * 1024);
   const bomb = makeWheel('x', '1.0', { 'x/bomb': [zeros, { level: 9 }] }, { level: 6 });
 
@@ -195,7 +185,7 @@ describe('bombs', () => {
   });
 });
 
-test('a wheel that was cut off, anywhere', () => {
+test('T25, F16: a wheel that was cut off, anywhere', () => {
   const { bytes } = makeWheel('x', '1.0', {}, { level: 6 });
   for (let length = 0; length < bytes.length; length++) {
     expect(refusal(bytes.subarray(0, length)).reason).toBe('unsafe_wheel');
@@ -203,11 +193,11 @@ test('a wheel that was cut off, anywhere', () => {
   expect(refusal(bytes.subarray(0, bytes.length - 5)).message).toContain('cut off');
 });
 
-test('an archive without metadata is no wheel', () => {
+test('T25: an archive without metadata is no wheel', () => {
   expect(refusal(zipSync({ 'x.py': some })).message).toContain('no wheel');
 });
 
-test('damage of any byte is a refusal or a whole result, never another error', () => {
+test('T25: damage of any byte is a refusal or a whole result, never another error', () => {
   const { bytes } = makeWheel('x', '1.0', { 'x/a.py': new Uint8Array(100).fill(65) }, { level: 6 });
   fc.assert(
     fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, value) => {
@@ -222,4 +212,37 @@ test('damage of any byte is a refusal or a whole result, never another error', (
     }),
     { numRuns: 500 },
   );
+});
+
+test.each([
+  ['a.py', 'a'],
+  ['a.so', 'a'],
+  ['a.cpython-314-wasm32-emscripten.so', 'a'],
+  ['a.abi3.so', 'a'],
+  ['a.pyemscripten_2026_0.so', 'a'],
+  ['_a1/b/c.py', '_a1'],
+  ['a/.py', 'a'],
+  ['a/b.c.so', 'a'],
+  ['a.b.py', undefined],
+  ['a.foo.so', undefined],
+  ['a.cpython-314.py', undefined],
+  ['a.abi3/b.so', undefined],
+  ['1a.py', undefined],
+  ['a-b/c.py', undefined],
+  ['.py', undefined],
+  ['a', undefined],
+  ['a.txt', undefined],
+  ['a/b.txt', undefined],
+])('the module of %j is %j', (path, name) => {
+  const entry = { name: path, size: 0, packed: some, deflated: false, mode: 0 };
+  expect(topLevelModules([{ path, entry }])).toEqual(name === undefined ? [] : [name]);
+});
+
+test('modules of hostile paths are found in linear time', () => {
+  // With squared time, one of them takes minutes.
+  const members = ['.cpython', '.py', '.so', 'a', '.abi3.so/'].flatMap((part) => {
+    const path = `a/${part.repeat(1_000_000 / part.length)}!`;
+    return [{ path, entry: { name: path, size: 0, packed: some, deflated: false, mode: 0 } }];
+  });
+  expect(topLevelModules(members)).toEqual([]);
 });

@@ -9,7 +9,7 @@ import { resolveSources } from '../../src/packages/sources.ts';
 import { sha256Of, type WantedWheel, WheelCache } from '../../src/packages/wheel-cache.ts';
 import type { Progress } from '../../src/runtime.ts';
 import { type MadeWheel, makeWheel, wanted } from './make-wheel.ts';
-import { hastyClock, serve, type TestServer } from './server.ts';
+import { hastyClock, serve as serveOn, type TestServer } from './server.ts';
 
 let root: string;
 let cacheDir: string;
@@ -22,13 +22,22 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
+/** Indexes that the operator named: only those may be on the loopback. */
+const named: string[] = [];
+
+const serve: typeof serveOn = async (answer) => {
+  const server = await serveOn(answer);
+  named.push(server.url);
+  return server;
+};
+
 function cache(
   options: { mirror?: string; offline?: boolean; maxBytes?: number; env?: Record<string, string> } = {},
 ): WheelCache {
   const { maxBytes, env = {}, ...rest } = options;
   return new WheelCache({
     cacheDir,
-    sources: resolveSources(rest, env),
+    sources: resolveSources(rest, { PIP_EXTRA_INDEX_URL: named.join(' '), ...env }),
     clock: hastyClock,
     ...(maxBytes === undefined ? {} : { maxBytes }),
   });
@@ -56,7 +65,7 @@ function noise(length: number): Uint8Array {
 }
 
 describe('a mirror folder', () => {
-  test('wheels are copied into the cache by their hash, and found there without the mirror', async () => {
+  test('F16: wheels are copied into the cache by their hash, and found there without the mirror, offline', async () => {
     const wheels = [makeWheel('a'), makeWheel('b')];
     await inMirror(...wheels);
     const found = await cache({ mirror }).fetch(wheels.map((wheel) => wanted(wheel)));
@@ -69,7 +78,7 @@ describe('a mirror folder', () => {
     expect(again.map((one) => new Uint8Array(one.bytes))).toEqual(wheels.map((one) => one.bytes));
   });
 
-  test('a file that is not what the lock says', async () => {
+  test('T24, F16: a file that is not what the lock says', async () => {
     const [wheel, other] = [makeWheel('a', '1.0'), makeWheel('a', '1.0', { 'a/more.py': noise(9) })];
     await writeFile(join(mirror, wheel.fileName), other.bytes);
     await expect(cache({ mirror }).fetch([wanted(wheel)])).rejects.toMatchObject({
@@ -82,7 +91,7 @@ describe('a mirror folder', () => {
     expect(await cached()).toEqual([]);
   });
 
-  test('a file that was cut off', async () => {
+  test('F16: a file that was cut off', async () => {
     const wheel = makeWheel('a');
     await writeFile(join(mirror, wheel.fileName), wheel.bytes.subarray(0, 300));
     await expect(cache({ mirror }).fetch([wanted(wheel)])).rejects.toMatchObject({ reason: 'hash_mismatch' });
@@ -99,7 +108,7 @@ describe('a mirror folder', () => {
     ['climbs out', makeWheel('a', '1.0', { '../evil.py': noise(3) })],
     ['is a link', makeWheel('a', '1.0', { 'a/l': [noise(3), { os: 3, attrs: 0o120777 * 65536 }] })],
     ['unpacks to', makeWheel('a', '1.0', { 'a/b': [new Uint8Array(2e7), { level: 9 }] })],
-  ])('a wheel that %s: nothing of it stays', async (problem, wheel) => {
+  ])('T25: a wheel that %s: nothing of it stays', async (problem, wheel) => {
     await inMirror(wheel);
     await expect(cache({ mirror }).fetch([wanted(wheel)])).rejects.toMatchObject({
       details: { reason: 'unsafe_wheel', package: 'a' },
@@ -124,7 +133,7 @@ describe('a mirror folder', () => {
   });
 });
 
-test('a cache that can’t be written to', async () => {
+test('F07: a cache that can’t be written to', async () => {
   const wheel = makeWheel('a');
   await inMirror(wheel);
   await mkdir(cacheDir);
@@ -145,7 +154,7 @@ test('a lock of a mirror without the mirror', async () => {
   });
 });
 
-test('damage in the cache is seen and repaired', async () => {
+test('F16: damage in the cache is seen and repaired', async () => {
   const wheel = makeWheel('a');
   await inMirror(wheel);
   const [found] = await cache({ mirror }).fetch([wanted(wheel)]);
@@ -202,7 +211,7 @@ describe('a server', () => {
     return { ...server, drop: () => drop() };
   }
 
-  test('goes on where a dropped connection left off', async () => {
+  test('F16: goes on where a dropped connection left off', async () => {
     await using server = await dropping(2, { ranges: true, etag: '"one"' });
     const [found] = await cache().fetch([at(server, wheel)], { onProgress: server.drop });
     expect(wheel.sha256).toBe(sha256Of(found?.bytes ?? noise(1)));
@@ -244,7 +253,7 @@ describe('a server', () => {
     expect(await readdir(parts)).toEqual([]);
   });
 
-  test('a part of another version of the file: once more from its beginning', async () => {
+  test('F16: a part of another version of the file: once more from its beginning', async () => {
     const older = wheel.bytes.slice().fill(7, 100, 200);
     let bytes = older;
     await using server = await dropping(1, { ranges: true, bytes: () => bytes });
@@ -261,7 +270,7 @@ describe('a server', () => {
     expect(server.requests.at(-1)).toBe(`GET /${wheel.fileName}`);
   });
 
-  test('a body that is not what the lock says', async () => {
+  test('T24, F16: a body that is not what the lock says', async () => {
     await using server = await serve((_, response) => void response.end(makeWheel('evil').bytes));
     await expect(cache().fetch([at(server, wheel)])).rejects.toMatchObject({
       details: { reason: 'hash_mismatch', package: 'big', expected: wheel.sha256 },
@@ -272,7 +281,7 @@ describe('a server', () => {
   test.each([
     [{ 'content-length': '600000' }, 'declared'],
     [{}, 'actual'],
-  ])('a body that is too large, %j (%s)', async (headers, _which) => {
+  ])('T24: a body that is too large, %j (%s)', async (headers, _which) => {
     await using server = await serve((request, response) => {
       response.writeHead(200, headers);
       if (request.method === 'HEAD') response.end();
@@ -284,7 +293,7 @@ describe('a server', () => {
     expect(await cached()).toEqual([]);
   });
 
-  test('busy for a while, then well', async () => {
+  test('F16: busy for a while, then well', async () => {
     let answers = 0;
     await using server = await serve((request, response) => {
       if (request.method === 'HEAD') response.end();
@@ -297,15 +306,16 @@ describe('a server', () => {
   test.each([
     [404, 'not_found'],
     [401, 'network'],
+    [429, 'network'],
     [503, 'network'],
-  ])('answers %i for good', async (status, reason) => {
+  ])('F16: answers %i for good', async (status, reason) => {
     await using server = await serve((_, response) => void response.writeHead(status).end());
     await expect(cache().fetch([at(server, wheel)])).rejects.toMatchObject({
       details: { reason, package: 'big' },
     });
   });
 
-  test('nobody there', async () => {
+  test('F16: nobody there', async () => {
     const server = await serve(() => undefined);
     await server[Symbol.asyncDispose]();
     await expect(cache().fetch([at(server, wheel)])).rejects.toMatchObject({
@@ -314,7 +324,7 @@ describe('a server', () => {
     });
   });
 
-  test('offline: nothing is asked', async () => {
+  test('F16: offline: nothing is asked', async () => {
     await using server = await serve((_, response) => void response.end(wheel.bytes));
     await expect(cache({ offline: true }).fetch([at(server, wheel)])).rejects.toMatchObject({
       details: { reason: 'network', package: 'big' },
@@ -323,7 +333,7 @@ describe('a server', () => {
     expect(server.requests).toEqual([]);
   });
 
-  test('redirects are followed, but to nothing else than the web', async () => {
+  test('T21: redirects are followed, but to nothing else than the web', async () => {
     await using server = await serve((request, response) => {
       if (request.url === '/moved/') response.end(wheel.bytes);
       else if (request.url?.includes('evil'))
@@ -334,7 +344,7 @@ describe('a server', () => {
     await expect(cache().fetch([at(server, makeWheel('evil'))])).rejects.toMatchObject({ reason: 'network' });
   });
 
-  test('credentials go to their origin, and into no message', async () => {
+  test('T24: credentials go to their origin, and into no message', async () => {
     let sent: string | undefined;
     await using server = await serve((request, response) => {
       sent = request.headers.authorization;
@@ -381,7 +391,7 @@ describe('a server', () => {
   });
 });
 
-test('processes that want the same wheel, one of them killed half-way', async () => {
+test('F16: processes that want the same wheel, one of them killed half-way', async () => {
   const wheel = makeWheel('big', '1.0', { 'big/data': noise(300_000) });
   const killed = Promise.withResolvers<void>();
   let gets = 0;
@@ -395,6 +405,7 @@ test('processes that want the same wheel, one of them killed half-way', async ()
   const start = () =>
     spawn(process.execPath, [program, cacheDir, JSON.stringify(at(server, wheel))], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, PIP_EXTRA_INDEX_URL: server.url },
     });
   const first = start();
   await killed.promise;

@@ -58,6 +58,41 @@ it('answers with packages and wheels, for the image of the run, with progress', 
   expect(stages).toEqual(['ready', 'packages', 'packages']);
 });
 
+it('counts what all installs of a run have fetched together, and for each run anew', async () => {
+  const budgets: unknown[] = [];
+  const installer: Installer = {
+    install: (_, { budget }) => {
+      budgets.push(budget);
+      return Promise.resolve(numpy);
+    },
+  };
+  const asks = [{ question: install('x') }, { question: install('y') }];
+  const it = await asking({ asks, value: 1 }, installer);
+  await it.runtime.run('x');
+  await it.runtime.run('x');
+  expect(budgets[0]).toBe(budgets[1]);
+  expect(budgets[2]).toBe(budgets[3]);
+  expect(budgets[0]).not.toBe(budgets[2]);
+});
+
+it('tells the operator what the run isn’t told', async () => {
+  const whole = new InstallError('no room in /var/cache', { reason: 'disk', package: 'x', suggestion: '' });
+  const told = new InstallError(
+    'no room in <cache>',
+    { reason: 'disk', package: 'x', suggestion: '' },
+    whole,
+  );
+  const it = await asking(
+    { asks: [{ question: install('x') }], value: 1 },
+    { install: () => Promise.reject(told) },
+  );
+  const warnings: string[] = [];
+  it.runtime.subscribe((event) => event.type === 'warning' && warnings.push(event.message));
+  await it.runtime.run('x');
+  expect(warnings).toEqual(['an install failed: no room in /var/cache']);
+  expect(answers(it)).toMatchObject([{ message: 'no room in <cache>' }]);
+});
+
 it('has the deadline stand while it lasts, and go on with what was left', async () => {
   const { installer, calls } = slow();
   const outcome = {

@@ -1,23 +1,21 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import type { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { WorkerError } from '../../errors/errors.ts';
 import { stdlibImage } from '../../packages/image-source.ts';
-import { StreamPort } from '../../rpc/stream-port.ts';
 import { trace } from '../../util/trace.ts';
-import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
 import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
 import { findDeno } from './binary.ts';
+import { sandboxed } from './bubblewrap.ts';
+import { type Cgroup, type CgroupParent, findCgroupParent, makeCgroup } from './cgroup.ts';
+import { type DenoParts, denoCommand } from './command.ts';
+import { hasShell, limitProcess } from './limits.ts';
+import { startProcess } from './process.ts';
 
-/** For the kernel's own JavaScript objects: files, buffers, messages. WebAssembly memory is not in it. */
-const javascriptHeapMb = 512;
-const keptStderrBytes = 4096;
+/** Beside Python's heap and a copy of it: the engine, compiled code, the image's files. */
+const besideHeapBytes = 512 * 2 ** 20;
 
 /** A process without any permission for each worker: the engine for code that isn't trusted. */
 export function createDenoEngine(options: EngineOptions): Engine {
@@ -36,7 +34,10 @@ export function createDenoEngine(options: EngineOptions): Engine {
       if (imageUrl !== null) readable.push(imageUrl);
       if (imagePath !== null) trace('image.reading', { path: imagePath });
       for (const { url } of packages.wheels) readable.push(url);
-      const place = launch(deno, readable.map(toPath), bootOptions.init.maxHeapBytes);
+      const supervisor = toPath(workerUrl('deno-supervisor.js').href);
+      const { maxHeapBytes } = bootOptions.init;
+      const parts = { deno, supervisor, readable: readable.map(toPath), maxHeapBytes };
+      const place = await launch(parts, options);
       const worker = await ChannelWorker.start(
         place,
         {
@@ -49,7 +50,7 @@ export function createDenoEngine(options: EngineOptions): Engine {
         bootOptions,
         onImage,
       );
-      if (place.pid !== undefined) trace('worker.ready', { pid: place.pid });
+      if (worker.pid !== undefined) trace('worker.ready', { pid: worker.pid });
       return worker;
     };
     const fingerprint = { ...installed, lockHash: image.lockHash };
@@ -61,135 +62,36 @@ export function createDenoEngine(options: EngineOptions): Engine {
   return { kind: 'deno', start, async [Symbol.asyncDispose]() {} };
 }
 
-/**
- * Nothing of the host's environment is passed on. Without a folder of its own Deno can keep nothing either. The
- * `MALLOC_` settings make glibc give back what the boot needed only for a while.
- */
-const denoEnvironment = {
-  DENO_DIR: '/dev/null/none',
-  DENO_NO_UPDATE_CHECK: '1',
-  NO_COLOR: '1',
-  MALLOC_MMAP_THRESHOLD_: '131072',
-  MALLOC_ARENA_MAX: '2',
-};
-
 function toPath(url: string): string {
   return fileURLToPath(url);
 }
 
-type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+async function launch(
+  parts: DenoParts,
+  { sandbox = 'process', maxResidentBytes = 2 * parts.maxHeapBytes + besideHeapBytes }: EngineOptions,
+): Promise<Place> {
+  const plain = denoCommand(parts);
+  const command = sandbox === 'os' ? await sandboxed(plain, [parts.supervisor, ...parts.readable]) : plain;
+  const cgroup = cgroupFor(maxResidentBytes);
+  const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
+  return startProcess(limited, () => {
+    if (!cgroup?.close().outOfMemory) return undefined;
+    return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
+  });
+}
 
-function started(start: () => Child): Child {
-  const failure = (why: string, cause?: unknown): WorkerError =>
-    new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
-  let child: Child;
+let cgroupParent: CgroupParent | undefined | null = null;
+
+/** Undefined where no cgroup can be had: memory is watched from outside in any case. */
+function cgroupFor(memoryBytes: number): Cgroup | undefined {
+  if (!hasShell()) return undefined;
+  if (cgroupParent === null) cgroupParent = findCgroupParent();
+  if (cgroupParent === undefined) return undefined;
   try {
-    child = start();
-  } catch (error) {
-    throw failure(error instanceof Error ? error.message : String(error), error);
+    return makeCgroup(cgroupParent, memoryBytes);
+  } catch (cause) {
+    if (!cgroupParent.named) return undefined;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new WorkerError('boot_failed', `no cgroup can be made for the worker: ${why}`, { cause });
   }
-  // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
-  if ((child.stdin as Writable | undefined) === undefined) {
-    child.once('error', () => {});
-    throw failure('too many files are open');
-  }
-  return child;
-}
-
-function launch(deno: string, readable: readonly string[], maxHeapBytes: number): Place {
-  const child = started(() =>
-    spawn(deno, denoArguments(readable, maxHeapBytes), {
-      cwd: '/',
-      env: denoEnvironment,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-      detached: process.platform !== 'win32',
-      windowsHide: true,
-    }),
-  );
-  const { pid } = child;
-  if (pid !== undefined) trace('worker.spawned', { pid });
-  const { promise: exited, resolve } = Promise.withResolvers<string>();
-  let stderr = '';
-  const port = new StreamPort({
-    auth: randomUUID(),
-    write(chunks) {
-      for (const chunk of chunks) child.stdin.write(chunk);
-    },
-    close: () => kill(),
-  });
-  child.stdout.on('data', (chunk: Buffer) => port.receive(chunk));
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
-  });
-  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
-  child.stdin.on('error', () => child.kill('SIGKILL'));
-  child.stdout.on('end', () => child.kill('SIGKILL'));
-  child.on('error', (error) => resolve(`the worker's process could not be started: ${error.message}`));
-  child.on('close', (code, signal) => {
-    const how = signal === null ? `with code ${code}` : `by ${signal}`;
-    const reason = `the worker's process ended ${how}${errorLine(stderr)}`;
-    if (pid !== undefined) trace('worker.exited', { pid, reason });
-    resolve(reason);
-    port.end(new Error(reason));
-  });
-  const kill = (): void => {
-    child.kill('SIGKILL');
-    // A process that it started could hold them open, and its end would not be told.
-    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
-  };
-  return {
-    port,
-    pid,
-    exited,
-    kill,
-    onRun(point, run) {
-      if (pid !== undefined) trace(point, { pid, run });
-    },
-    hold(held) {
-      const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
-      for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
-    },
-  };
-}
-
-/**
- * Read permission for the kernel's own files until it has booted, nothing else, and no way to get more: no prompt, no
- * registry, no remote module, no configuration, no storage. V8 may not make code from strings.
- */
-function denoArguments(readable: readonly string[], maxHeapBytes: number): string[] {
-  const v8Flags = [
-    `--wasm-max-mem-pages=${Math.ceil(maxHeapBytes / wasmPageBytes)}`,
-    `--max-old-space-size=${javascriptHeapMb}`,
-    '--disallow-code-generation-from-strings',
-    // A seventh less memory, no slower.
-    '--optimize-for-size',
-    // For one collection, once the kernel is idle; the entry takes the function away before guest code runs.
-    '--expose-gc',
-  ];
-  return [
-    'run',
-    '--quiet',
-    '--no-prompt',
-    '--no-remote',
-    '--no-npm',
-    '--cached-only',
-    '--no-config',
-    '--no-lock',
-    '--node-modules-dir=none',
-    '--allow-import=none.invalid',
-    `--location=https://${randomUUID()}.invalid`,
-    `--v8-flags=${v8Flags.join(',')}`,
-    `--allow-read=${readable.map((path) => path.replaceAll(',', ',,')).join(',')}`,
-    toPath(workerUrl('deno-supervisor.js').href),
-  ];
-}
-
-function errorLine(stderr: string): string {
-  const line =
-    stderr
-      .trim()
-      .split('\n')
-      .find((text) => text.includes('error')) ?? '';
-  return line === '' ? '' : `: ${line.slice(0, 300)}`;
 }

@@ -76,7 +76,8 @@ function receive(message: HostMessage): void {
         id: message.id,
         busy: running,
         heapBytes: Atomics.load(signals, signalWords.heapPages) * wasmPageBytes,
-        residentBytes: memoryUsage().rss,
+        // Not known without /proc.
+        residentBytes: memoryUsage().rss || null,
       });
       return;
     case 'shutdown':

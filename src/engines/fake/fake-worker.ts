@@ -3,7 +3,7 @@ import type { ImageSource } from '../../packages/image-source.ts';
 import type { Question, ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { Answer, RunSink, Worker, WorkerExit } from '../engine.ts';
+import type { Answer, RunSink, Usage, Worker, WorkerExit } from '../engine.ts';
 import type { FakeOutcome, FakeScript } from './fake-script.ts';
 
 interface Active {
@@ -124,12 +124,18 @@ export class FakeWorker implements Worker {
     });
   }
 
+  async usage(): Promise<Usage | null> {
+    return this.#script.usage?.(this.id) ?? null;
+  }
+
   kill(): void {
     this.#end({ expected: true, reason: 'killed' });
   }
 
-  async shutdown(): Promise<void> {
-    this.kill();
+  async shutdown(graceMs: number): Promise<void> {
+    const inOrder = this.#script.shutdown?.(this.id) ?? true;
+    using _timer = inOrder ? undefined : this.#clock.setTimeout(() => this.kill(), graceMs);
+    if (inOrder) this.kill();
     await this.exited;
   }
 

@@ -1,0 +1,185 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { LimitError, WorkerError } from '../../errors/errors.ts';
+import { StreamPort } from '../../rpc/stream-port.ts';
+import { trace } from '../../util/trace.ts';
+import type { Place } from '../channel-worker.ts';
+import { bubblewrapAdvice, childPid, filterDescriptor, infoDescriptor } from './bubblewrap.ts';
+import type { Command } from './command.ts';
+import { limiterName } from './limits.ts';
+import { countsProcesses, processUsage } from './usage.ts';
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+const keptStderrBytes = 4096;
+const keptInfoBytes = 1024;
+
+/**
+ * Starts a worker's process. `ended` is called when it is gone; what it returns says that the process ended for
+ * its memory.
+ */
+export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
+  const { filter } = command;
+  const child = started(ended, () =>
+    spawn(command.file, command.args, {
+      cwd: '/',
+      env: command.env,
+      // Node's types know of three.
+      stdio: (filter ? Array(5).fill('pipe') : ['pipe', 'pipe', 'pipe']) as ['pipe', 'pipe', 'pipe'],
+      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    }),
+  );
+  if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
+  /** Of Deno itself, when another process starts it and waits for its end. */
+  let inner: number | undefined;
+  if (filter) exchange(child, filter, (pid) => (inner = pid));
+
+  const { promise: exited, resolve } = Promise.withResolvers<string>();
+  let stderr = '';
+  let gone = false;
+  const port = new StreamPort({
+    auth: randomUUID(),
+    write(chunks) {
+      for (const chunk of chunks) child.stdin.write(chunk);
+    },
+    close: () => kill(),
+  });
+  child.stdout.on('data', (chunk: Buffer) => port.receive(chunk));
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
+  });
+  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
+  const end = (): void => {
+    if (!gone) killTree(child.pid, inner);
+  };
+  child.stdin.on('error', end);
+  child.stdout.on('end', end);
+  child.on('error', (error) => {
+    gone = true;
+    ended();
+    resolve(`the worker's process could not be started: ${error.message}`);
+  });
+  child.on('exit', () => {
+    gone = true;
+  });
+  child.on('close', (code, signal) => {
+    const outOfMemory = ended();
+    const how = describeEnd(code, signal, filter !== undefined);
+    const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
+    if (child.pid !== undefined) trace('worker.exited', { pid: inner ?? child.pid, reason });
+    resolve(reason);
+    port.end(outOfMemory ? new LimitError('memory', reason) : new Error(reason));
+  });
+  const kill = (): void => {
+    end();
+    // A process that left its group could hold them open, and its end would not be told.
+    for (const pipe of pipesOf(child)) pipe.destroy();
+  };
+  return {
+    port,
+    get pid() {
+      return inner ?? child.pid;
+    },
+    exited,
+    kill,
+    onRun(point, run) {
+      const pid = inner ?? child.pid;
+      if (pid !== undefined) trace(point, { pid, run });
+    },
+    ...(countsProcesses() && {
+      usage() {
+        const pid = inner ?? child.pid;
+        return gone || pid === undefined ? null : processUsage(pid);
+      },
+    }),
+    hold(held) {
+      for (const handle of [child, ...pipesOf(child)] as Partial<Socket>[])
+        (held ? handle.ref : handle.unref)?.call(handle);
+    },
+  };
+}
+
+/** Throws `WorkerError` when there is no process, and calls `ended`. */
+function started(ended: () => void, start: () => Child): Child {
+  const failed = (why: string, cause?: unknown): WorkerError => {
+    ended();
+    return new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
+  };
+  let child: Child;
+  try {
+    child = start();
+  } catch (error) {
+    throw failed(error instanceof Error ? error.message : String(error), error);
+  }
+  // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
+  if ((child.stdin as Writable | undefined) === undefined) {
+    child.once('error', () => {});
+    throw failed('too many files are open');
+  }
+  return child;
+}
+
+/** Tells bubblewrap the filter, and takes the id of the process that it has started. */
+function exchange(child: Child, filter: Uint8Array, started: (pid: number) => void): void {
+  const given = child.stdio[filterDescriptor] as Socket;
+  // Its end before it has read that is told as its end.
+  given.on('error', () => {});
+  given.end(filter);
+  const told = child.stdio[infoDescriptor] as Socket;
+  let info = '';
+  told.on('error', () => {});
+  told.on('data', (chunk: Buffer) => {
+    info = (info + chunk.toString('utf8')).slice(0, keptInfoBytes);
+    const pid = childPid(info);
+    if (pid !== undefined) started(pid);
+  });
+}
+
+function pipesOf(child: Child): Socket[] {
+  return child.stdio.filter((pipe) => pipe !== null && pipe !== undefined) as Socket[];
+}
+
+/**
+ * The whole group. Where another process waits for Deno it is left to see its end: it then ends itself, and nobody else
+ * would take leave of its child.
+ */
+function killTree(pid: number | undefined, inner: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    if (inner !== undefined && parentOf(inner) === pid) process.kill(inner, 'SIGKILL');
+    else process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+  } catch {
+    // It ended before.
+  }
+}
+
+/** The number may belong to another process by now. */
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+function describeEnd(code: number | null, signal: string | null, wrapped: boolean): string {
+  // As shells and bubblewrap tell of a signal.
+  const number = wrapped && code !== null && code > 128 ? code - 128 : undefined;
+  const name = signal ?? Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
+  return name === undefined ? `with code ${code}` : `by ${name}`;
+}
+
+function errorLine(stderr: string): string {
+  const lines = stderr.trim().split('\n');
+  const own = lines.find((line) => /error/.test(line) || line.startsWith(`${limiterName}:`));
+  const bubblewrap = lines.find((line) => line.startsWith('bwrap: '));
+  if (bubblewrap !== undefined) return `: ${bubblewrap.slice(0, 300)}; ${bubblewrapAdvice}`;
+  return own === undefined ? '' : `: ${own.slice(0, 300)}`;
+}

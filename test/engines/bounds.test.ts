@@ -1,0 +1,124 @@
+import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createDenoEngine } from '../../src/engines/deno/host.ts';
+import type { Engine, Worker } from '../../src/engines/engine.ts';
+import { end, finish, isRunning, run, startOptions } from './subject.ts';
+
+const mebibyte = 2 ** 20;
+const maxResidentBytes = 700 * mebibyte;
+
+let dir: string;
+let engine: Engine;
+let worker: Worker;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'vivarium-bounds-'));
+  engine = createDenoEngine({ image: true, cacheDir: join(dir, 'cache'), maxResidentBytes });
+  worker = await engine.start(startOptions());
+}, 120_000);
+afterEach(() => vi.unstubAllEnvs());
+afterAll(async () => {
+  await end(worker);
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** Makes a shell script the engine's Deno. */
+async function binary(script: string): Promise<void> {
+  const path = join(dir, 'deno');
+  await writeFile(path, `#!/bin/sh\n${script}\n`);
+  await chmod(path, 0o700);
+  vi.stubEnv('VIVARIUM_DENO', path);
+}
+
+describe.runIf(process.platform === 'linux')('the limits of a worker’s process', () => {
+  async function limits(): Promise<Map<string, [soft: string, hard: string]>> {
+    const lines = (await readFile(`/proc/${worker.pid}/limits`, 'utf8')).split('\n').slice(1);
+    return new Map(
+      lines.map((line) => [line.slice(0, 25).trim(), [line.slice(26, 46).trim(), line.slice(47, 67).trim()]]),
+    );
+  }
+
+  it('leave it no core dump, no byte in a file and few descriptors, for good', async () => {
+    const found = await limits();
+    expect(found.get('Max core file size')).toStrictEqual(['0', '0']);
+    expect(found.get('Max file size')).toStrictEqual(['0', '0']);
+    expect(found.get('Max open files')).toStrictEqual(['64', '64']);
+  });
+
+  it('end its writable memory not far above what is watched', async () => {
+    const [soft, hard] = (await limits()).get('Max data size') ?? [];
+    expect(soft).toBe(hard);
+    const above = Number(hard) - maxResidentBytes;
+    expect(above).toBe(2048 * mebibyte + 16 * mebibyte * availableParallelism());
+    // What it has set aside must fit with room to spare, or boots would fail on another machine.
+    const reserved = Number(
+      /^VmData:\s+(\d+) kB/m.exec(await readFile(`/proc/${worker.pid}/status`, 'utf8'))?.[1],
+    );
+    expect(reserved * 1024).toBeLessThan(above - 512 * mebibyte);
+  });
+
+  it('are far from what it needs', async () => {
+    await finish(worker, 'open("/tmp/x", "w").write("x" * 100_000)');
+    expect((await readdir(`/proc/${worker.pid}/fd`)).length).toBeLessThan(32);
+  });
+
+  it('end a process that writes to disk, before the first byte', async () => {
+    const file = join(dir, 'written');
+    await binary(`printf x > ${file}; ln -s no-signal ${file}.link`);
+    await expect(engine.start(startOptions())).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: expect.stringContaining('SIGXFSZ'),
+    });
+    expect((await stat(file)).size).toBe(0);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('what a worker uses', () => {
+  it('is what the system counts, whatever the worker says', async () => {
+    const { residentBytes = 0 } = (await worker.usage()) ?? {};
+    const exact = Number(
+      /^Rss:\s+(\d+) kB/m.exec(await readFile(`/proc/${worker.pid}/smaps_rollup`, 'utf8'))?.[1],
+    );
+    expect(residentBytes / 1024 / exact).toBeGreaterThan(0.9);
+    expect(residentBytes / 1024 / exact).toBeLessThan(1.1);
+    expect((await worker.ping(5000)).residentBytes).toBeGreaterThan(0.5 * residentBytes);
+  });
+
+  it('grows with memory and processor time, and is told while Python computes', async () => {
+    const before = await worker.usage();
+    const code = 'x = b"x" * 100_000_000\nprint("go", flush=True)\nwhile True: pass';
+    const running = run(worker, code, { id: 'busy' });
+    await running.printed('go');
+    const now = await worker.usage();
+    expect((now?.residentBytes ?? 0) - (before?.residentBytes ?? 0)).toBeGreaterThan(80_000_000);
+    await vi.waitFor(async () => {
+      const later = await worker.usage();
+      expect((later?.cpuMs ?? 0) - (now?.cpuMs ?? 0)).toBeGreaterThan(100);
+    }, 10_000);
+    worker.interrupt('busy', 'interrupted');
+    await running.rewound;
+  });
+
+  it('is told of a worker that is stopped, and no longer of one that is gone', async () => {
+    const other = await engine.start(startOptions());
+    process.kill(other.pid ?? -1, 'SIGSTOP');
+    expect((await other.usage())?.residentBytes).toBeGreaterThan(50 * mebibyte);
+    await end(other);
+    expect(await other.usage()).toBeNull();
+  });
+});
+
+describe.runIf(process.platform === 'linux')('the end of a worker', () => {
+  it('is that of what it started, too', async () => {
+    const link = join(dir, 'child');
+    await binary(`sleep 1000 & ln -s $! ${link}; exec sleep 1000`);
+    const stop = new AbortController();
+    const starting = engine.start(startOptions({ signal: stop.signal }));
+    const child = Number(await vi.waitFor(() => readlink(link)));
+    expect(isRunning(child)).toBe(true);
+    stop.abort(new Error('enough'));
+    await expect(starting).rejects.toThrow('enough');
+    await vi.waitFor(() => expect(isRunning(child)).toBe(false), { timeout: 10_000 });
+  });
+});
