@@ -30,6 +30,8 @@ export class WaysOut {
   #module: PyodideModule | undefined;
 
   wrapImports(imports: WebAssembly.ModuleImports, wasm: WebAssembly.Module): void {
+    // A library may ask for a symbol of any name.
+    Object.setPrototypeOf(imports, null);
     const called = WebAssembly.Module.imports(wasm).filter(({ kind }) => kind === 'function');
     const needed = new Set(called.map(({ name }) => name));
     for (const [name, original] of Object.entries(imports)) {
@@ -80,6 +82,7 @@ export class WaysOut {
 
   started(module: PyodideModule): void {
     this.#module = module;
+    Object.setPrototypeOf(module.LDSO.loadedLibsByName, null);
   }
 
   /** A function of its own for each name: images name functions of the table by it. */
