@@ -180,6 +180,9 @@ describe('T04, T05 JavaScript objects', () => {
       import gc, sys
       import _pyodide_core
 
+      # Those of the image too.
+      gc.unfreeze()
+
       sys.modules['js'] = None
 
       def below(kind):
