@@ -1,8 +1,11 @@
 import type { PyodideModule, WasmFunction } from './pyodide-internals.ts';
 
-/** What Pyodide's C side asks of JavaScript without using an object of it: answers stay as they are. */
-const checks =
-  /_Check$|^(is_comlink_proxy|Jsv_(equal|not_equal|less_than|less_than_equal|greater_than|greater_than_equal|to_bool)|JsProxy_Bool_js|hiwire_\w+|_maybe_\w+_async|gc_register_proxies|__hiwire_deduplicate_\w+|JsvError_Throw)$/;
+/** With references in their signature, and no part of it: sockets, the table of references itself, errors on their way. */
+const apart = /^(_maybe_\w+_async|__hiwire_deduplicate_\w+|JsvError_Throw)$/;
+
+/** What is asked about an object, with no answer that is an error. */
+const questions =
+  /_Check$|^(is_comlink_proxy|Jsv_(equal|not_equal|(less|greater)_than(_equal)?|to_bool)|JsProxy_Bool_js)$/;
 
 /** These return a reference to a Python object, which is null for an error. */
 const objects =
@@ -28,11 +31,12 @@ export class Bridge {
       if (typeof original !== 'function') continue;
       const { sig } = original as WasmFunction;
       const isScript = name.startsWith('emscripten_asm_const_');
-      if (!isScript && !more.has(name) && (sig?.includes('e') !== true || checks.test(name))) continue;
+      if (!isScript && !more.has(name) && (sig?.includes('e') !== true || apart.test(name))) continue;
       const result = isScript ? -1 : errorOf(name, sig?.[0], noObject);
+      const raises = !isScript && result !== undefined && !questions.test(name);
       const guarded = (...args: unknown[]): unknown => {
         if (!this.#closed) return (original as WasmFunction)(...args);
-        if (!isScript && result !== undefined) this.#raise();
+        if (raises) this.#raise();
         return result;
       };
       imports[name] = Object.assign(guarded, original);
@@ -56,5 +60,5 @@ export class Bridge {
 function errorOf(name: string, type: string | undefined, noObject: unknown): unknown {
   if (type === 'v' || type === undefined) return undefined;
   if (type === 'e') return noObject;
-  return objects.test(name) ? 0 : -1;
+  return objects.test(name) || questions.test(name) ? 0 : -1;
 }

@@ -114,7 +114,7 @@ function errorOf(type: string | undefined): unknown {
 }
 
 /** As `dlopen` and `dlsym` tell it, which Python raises. */
-export function dlError(module: PyodideModule, message: string): 0 {
+function dlError(module: PyodideModule, message: string): 0 {
   // It's taken for a format.
   const text = module.stringToNewUTF8(message.replaceAll('%', '%%'));
   module.___dl_seterr(text, 0);

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { noPackages } from '../../src/kernel/boot.ts';
 import { disguiseRealm } from '../../src/kernel/environment.ts';
 import { Kernel } from '../../src/kernel/kernel.ts';
-import type { PyodideGlue, PyodideModule } from '../../src/kernel/pyodide-internals.ts';
+import type { PyodideGlue, PyodideModule, WasmFunction } from '../../src/kernel/pyodide-internals.ts';
 import { signalWords } from '../../src/protocol/signals.ts';
 import type { Surroundings } from './inside.ts';
 
@@ -20,6 +20,12 @@ export interface RealmReport {
   /** What assignments that Pyodide makes came to. */
   assigned: Record<string, unknown>;
   functionsFromText: Record<string, string>;
+  /** Imports of the main module that are about JavaScript objects: how many, and those that looked at one they were given. */
+  bridge: { size: number; looked: string[] };
+}
+
+interface Settings {
+  instantiateWasm(imports: { env: Record<string, WasmFunction> }, done: () => void): object;
 }
 
 const data = workerData as Surroundings;
@@ -42,6 +48,7 @@ const forbidden = new Map<unknown, string>(
 // Some accessors of Pyodide's begin what needs the bridge.
 process.on('unhandledRejection', () => {});
 let module: PyodideModule | undefined;
+let imports: Record<string, WasmFunction> = {};
 const imported = (await import(data.glueUrl)) as PyodideGlue;
 disguiseRealm();
 const post = (): void => {};
@@ -50,6 +57,12 @@ await Kernel.boot(
   {
     glue: {
       default: async (settings) => {
+        const { instantiateWasm } = settings as Settings;
+        (settings as Settings).instantiateWasm = (wanted, done) => {
+          const started = instantiateWasm(wanted, done);
+          imports = wanted.env;
+          return started;
+        };
         module = await imported.default(settings);
         return module;
       },
@@ -203,7 +216,25 @@ functionsFromText.Function = outcome(() => new Function(text)());
 const { eval: refused } = globalThis;
 functionsFromText.eval = outcome(() => refused('6 * 7'));
 
+// ---- what the main module may ask for -------------------------------------------------------------------------------
+
+const bridge: RealmReport['bridge'] = { size: 0, looked: [] };
+for (const [name, call] of Object.entries(imports)) {
+  if (call.sig?.includes('e') !== true) continue;
+  bridge.size += 1;
+  let looked = false;
+  const look = (): undefined => {
+    looked = true;
+  };
+  const traps = ['get', 'has', 'apply', 'construct', 'getPrototypeOf', 'ownKeys', 'getOwnPropertyDescriptor'];
+  const bait: unknown = new Proxy(() => {}, Object.fromEntries(traps.map((trap) => [trap, look])));
+  attempt(() => call(bait, bait, bait, bait, bait));
+  module._PyErr_Clear();
+  if (looked) bridge.looked.push(name);
+}
+
 port?.postMessage({
+  bridge,
   globals: Object.getOwnPropertyNames(globalThis),
   reached,
   seen: seen.size,

@@ -62,3 +62,11 @@ it('makes no code from text', () => {
   for (const [name, outcome] of Object.entries(report.functionsFromText))
     expect(outcome, name).toBe('EvalError');
 });
+
+it('hands Python’s C side nothing of JavaScript', () => {
+  expect(report.bridge.size).toBeGreaterThan(100);
+  // Those are about sockets, and about the table of references itself.
+  const apart = /^(_maybe_(connect|recvfrom|sendto)_async|__hiwire_deduplicate_(get|set|delete))$/;
+  expect(report.bridge.looked.length).toBeGreaterThan(0);
+  expect(report.bridge.looked.filter((name) => !apart.test(name))).toStrictEqual([]);
+});

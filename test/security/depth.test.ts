@@ -18,6 +18,7 @@ beforeAll(async () => {
   canary = join(dir, 'canary');
   // Code stays in its session: what it left must not matter to its own next run either.
   runtime = await createRuntime({ engine: 'deno', size: 1, isolation: 'none' });
+  await runtime.warm();
 });
 afterAll(async () => {
   await runtime?.close();
