@@ -26,7 +26,11 @@ export interface Place {
   hold(held: boolean): void;
   /** Resolves, never rejects, with what is known of its end. */
   exited: Promise<string>;
+  /** Called at each of these points of a run. */
+  onRun?(point: RunPoint, run: string): void;
 }
+
+export type RunPoint = 'run.sent' | 'run.asked' | 'run.answered' | 'run.result' | 'run.rewound';
 
 /** The host's handle on any worker that speaks the protocol, whatever its place is. */
 export class ChannelWorker implements Worker {
@@ -100,10 +104,13 @@ export class ChannelWorker implements Worker {
     const { id, after } = message;
     this.#hold();
     try {
-      const result = await this.#channel.call(
+      const reply = this.#channel.call(
         { kind: 'run', ...message },
         { onEvent: (event) => this.#tell(event, events) },
       );
+      this.#place.onRun?.('run.sent', id);
+      const result = await reply;
+      this.#place.onRun?.('run.result', id);
       if (after === 'discard') {
         this.#channel.release(id);
         this.#release();
@@ -126,9 +133,11 @@ export class ChannelWorker implements Worker {
         return;
       case 'rewound':
         this.#release();
+        this.#place.onRun?.('run.rewound', event.id);
         events.onRewound(event);
         return;
       case 'ask':
+        this.#place.onRun?.('run.asked', event.id);
         void this.#answer(event, events);
         return;
       case 'progress':
@@ -151,6 +160,7 @@ export class ChannelWorker implements Worker {
       const told = { ...toWire(error), stack: null, cause: null };
       this.#channel.notify({ kind: 'answer', id, error: told, ...refusal });
     }
+    this.#place.onRun?.('run.answered', id);
   }
 
   interrupt(runId: string, reason: StopReason): void {

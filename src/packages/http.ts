@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { InstallError } from '../errors/errors.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { AddressError } from '../util/public-address.ts';
+import { trace } from '../util/trace.ts';
 import type { FetchBudget } from './fetch-budget.ts';
 import type { Sources } from './sources.ts';
 import { type Reply, Transport } from './transport.ts';
@@ -91,6 +92,7 @@ export class Http {
       if (target === undefined || !/^https?:$/.test(target.protocol))
         throw networkError(url, 'it leads to something else than http: or https:');
       init.budget?.request();
+      trace('fetch', { url: withoutCredentials(at) });
       const reply = await this.#request(url, target, init);
       const { status, headers, body } = reply;
       if (status >= 300 && status < 400 && headers.location !== undefined) {

@@ -6,6 +6,7 @@ import { InstallError, type InstallFailure } from '../errors/errors.ts';
 import type { Progress } from '../runtime.ts';
 import type { Clock } from '../util/clock.ts';
 import { isDiskError } from '../util/disk-error.ts';
+import { trace } from '../util/trace.ts';
 import { type InstalledPyodide, installedPyodide } from './distribution.ts';
 import { PartialDownloads } from './download.ts';
 import type { FetchBudget } from './fetch-budget.ts';
@@ -226,6 +227,7 @@ export class WheelCache {
     for (let left = 3; ; left--) {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       try {
+        trace('wheel.writing', { temporary, path });
         await rename(temporary, path);
         return await markWheel(path, hold);
       } catch (error) {

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LimitError } from '../../errors/errors.ts';
+import { LimitError, WorkerError } from '../../errors/errors.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
+import { trace } from '../../util/trace.ts';
 import type { Place } from '../channel-worker.ts';
 import { bubblewrapAdvice, childPid, filterDescriptor, infoDescriptor } from './bubblewrap.ts';
 import type { Command } from './command.ts';
@@ -23,15 +24,18 @@ const keptInfoBytes = 1024;
  */
 export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
   const { filter } = command;
-  const child = spawn(command.file, command.args, {
-    cwd: '/',
-    env: command.env,
-    // Node's types know of three.
-    stdio: (filter ? Array(5).fill('pipe') : ['pipe', 'pipe', 'pipe']) as ['pipe', 'pipe', 'pipe'],
-    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-    detached: process.platform !== 'win32',
-    windowsHide: true,
-  });
+  const child = started(ended, () =>
+    spawn(command.file, command.args, {
+      cwd: '/',
+      env: command.env,
+      // Node's types know of three.
+      stdio: (filter ? Array(5).fill('pipe') : ['pipe', 'pipe', 'pipe']) as ['pipe', 'pipe', 'pipe'],
+      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    }),
+  );
+  if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
   /** Of Deno itself, when another process starts it and waits for its end. */
   let inner: number | undefined;
   if (filter) exchange(child, filter, (pid) => (inner = pid));
@@ -50,8 +54,12 @@ export function startProcess(command: Command, ended: () => string | undefined =
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
   });
-  // A broken pipe is the end of the process, which is told below.
-  child.stdin.on('error', () => {});
+  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
+  const end = (): void => {
+    if (!gone) killTree(child.pid, inner);
+  };
+  child.stdin.on('error', end);
+  child.stdout.on('end', end);
   child.on('error', (error) => {
     gone = true;
     ended();
@@ -64,11 +72,12 @@ export function startProcess(command: Command, ended: () => string | undefined =
     const outOfMemory = ended();
     const how = describeEnd(code, signal, filter !== undefined);
     const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
+    if (child.pid !== undefined) trace('worker.exited', { pid: inner ?? child.pid, reason });
     resolve(reason);
     port.end(outOfMemory ? new LimitError('memory', reason) : new Error(reason));
   });
   const kill = (): void => {
-    if (!gone) killTree(child.pid, inner);
+    end();
     // A process that left its group could hold them open, and its end would not be told.
     for (const pipe of pipesOf(child)) pipe.destroy();
   };
@@ -79,6 +88,10 @@ export function startProcess(command: Command, ended: () => string | undefined =
     },
     exited,
     kill,
+    onRun(point, run) {
+      const pid = inner ?? child.pid;
+      if (pid !== undefined) trace(point, { pid, run });
+    },
     ...(countsProcesses() && {
       usage() {
         const pid = inner ?? child.pid;
@@ -90,6 +103,26 @@ export function startProcess(command: Command, ended: () => string | undefined =
         (held ? handle.ref : handle.unref)?.call(handle);
     },
   };
+}
+
+/** Throws `WorkerError` when there is no process, and calls `ended`. */
+function started(ended: () => void, start: () => Child): Child {
+  const failed = (why: string, cause?: unknown): WorkerError => {
+    ended();
+    return new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
+  };
+  let child: Child;
+  try {
+    child = start();
+  } catch (error) {
+    throw failed(error instanceof Error ? error.message : String(error), error);
+  }
+  // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
+  if ((child.stdin as Writable | undefined) === undefined) {
+    child.once('error', () => {});
+    throw failed('too many files are open');
+  }
+  return child;
 }
 
 /** Tells bubblewrap the filter, and takes the id of the process that it has started. */
