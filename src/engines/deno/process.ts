@@ -59,6 +59,8 @@ export function startProcess(command: Command, ended: () => string | undefined =
   });
   child.on('exit', () => {
     gone = true;
+    // What it left: a process that it started, or that of bubblewrap when that came to grief in between.
+    if (process.platform !== 'win32') killGroup(child.pid);
   });
   child.on('close', (code, signal) => {
     const outOfMemory = ended();
@@ -117,10 +119,17 @@ function pipesOf(child: Child): Socket[] {
  * would take leave of its child.
  */
 function killTree(pid: number | undefined, inner: number | undefined): void {
-  if (pid === undefined) return;
+  if (inner === undefined || parentOf(inner) !== pid) killGroup(pid);
+  else endProcess(inner);
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid !== undefined) endProcess(process.platform === 'win32' ? pid : -pid);
+}
+
+function endProcess(pid: number): void {
   try {
-    if (inner !== undefined && parentOf(inner) === pid) process.kill(inner, 'SIGKILL');
-    else process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
   } catch {
     // It ended before.
   }
