@@ -8,6 +8,7 @@ import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { InstallError } from '../errors/errors.ts';
 import { decodePrelude, preludeBytes } from '../image/format.ts';
 import { ImageError } from '../image/header.ts';
+import { trace } from '../util/trace.ts';
 import { maxImageBytes } from './image-info.ts';
 
 /** More than any image shrinks, and less than what only wants to fill a disk. */
@@ -109,6 +110,7 @@ async function whole(path: string, make: (temporary: string) => Promise<void>): 
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await make(temporary);
+    trace('image.writing', { temporary, path });
     await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });

@@ -8,6 +8,7 @@ import { encodeImageDefinition, type ImageDefinition } from '../packages/image-d
 import type { ImageSource } from '../packages/image-source.ts';
 import { isRecipe } from '../packages/recipes.ts';
 import { isDiskError } from '../util/disk-error.ts';
+import { trace } from '../util/trace.ts';
 
 export type NamedImage = { kind: 'file'; path: string } | { kind: 'definition'; path: string };
 
@@ -69,6 +70,7 @@ export class NamedImages {
     const path = await this.#place(definition.name, 'json');
     const temporary = `${path}.${randomUUID()}.tmp`;
     await writeFile(temporary, encodeImageDefinition(definition), { mode: 0o600 });
+    trace('lock.writing', { temporary, path });
     await rename(temporary, path);
     await rm(join(this.#dir, `${definition.name}.image`), { force: true });
   }

@@ -9,6 +9,7 @@ import { encodePylock } from '../packages/pylock.ts';
 import { checkPython } from '../packages/python-version.ts';
 import { readRequirements, scriptMetadata } from '../packages/requirements.ts';
 import { mirrorError, resolveSources, type SourceOptions } from '../packages/sources.ts';
+import { trace } from '../util/trace.ts';
 
 /** Of a file: see `readRequirements`. A script is checked against this Python. */
 export async function requirementsOf(path: string, extras?: readonly string[]): Promise<string[]> {
@@ -67,6 +68,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await writeFile(temporary, text, { flag: 'wx' });
+    trace('lock.writing', { temporary, path });
     await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });

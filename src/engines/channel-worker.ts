@@ -26,7 +26,11 @@ export interface Place {
   hold(held: boolean): void;
   /** Resolves, never rejects, with what is known of its end. */
   exited: Promise<string>;
+  /** Called at each of these points of a run. */
+  onRun?(point: RunPoint, run: string): void;
 }
+
+export type RunPoint = 'run.sent' | 'run.asked' | 'run.answered' | 'run.result' | 'run.rewound';
 
 /** The host's handle on any worker that speaks the protocol, whatever its place is. */
 export class ChannelWorker implements Worker {
@@ -100,10 +104,13 @@ export class ChannelWorker implements Worker {
     const { id, after } = message;
     this.#hold();
     try {
-      const result = await this.#channel.call(
+      const reply = this.#channel.call(
         { kind: 'run', ...message },
         { onEvent: (event) => this.#tell(event, events) },
       );
+      this.#place.onRun?.('run.sent', id);
+      const result = await reply;
+      this.#place.onRun?.('run.result', id);
       if (after === 'discard') {
         this.#channel.release(id);
         this.#release();
@@ -126,9 +133,11 @@ export class ChannelWorker implements Worker {
         return;
       case 'rewound':
         this.#release();
+        this.#place.onRun?.('run.rewound', event.id);
         events.onRewound(event);
         return;
       case 'ask':
+        this.#place.onRun?.('run.asked', event.id);
         void this.#answer(event, events);
         return;
       case 'progress':
@@ -146,6 +155,7 @@ export class ChannelWorker implements Worker {
       if (onAsk === undefined) throw notAsked;
       const answer = await onAsk(question);
       this.#channel.notify({ kind: 'answer', id, error: null, ...answer });
+      this.#place.onRun?.('run.answered', id);
     } catch (error) {
       // Where in the host it came from is nothing that code may know.
       const told = { ...toWire(error), stack: null, cause: null };

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream, rmSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { constants, createWriteStream, rmSync, type WriteStream } from 'node:fs';
+import { access, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import envPaths from 'env-paths';
 import type { Fingerprint } from '../image/header.ts';
+import { trace } from '../util/trace.ts';
 
 /** `VIVARIUM_CACHE_DIR`, or the user's cache folder as the platform has it. */
 export function defaultCacheDir(): string {
@@ -16,8 +17,8 @@ export function imagesDir(cacheDir: string): string {
 }
 
 const dayMs = 24 * 3_600_000;
-/** What a process left that was killed while it wrote. */
-export const temporaryKeepMs = 3_600_000;
+/** What a process left that was killed while it wrote: nothing was written to it for so long. */
+export const temporaryKeepMs = 600_000;
 const imageKeepMs = 30 * dayMs;
 
 /** Makes an image and hands it over piece by piece. */
@@ -90,25 +91,34 @@ export class ImageCache {
 
   async #build(path: string, build: ImageWriter): Promise<string> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    // Told before the work is done, not after it.
+    await access(this.#dir, constants.W_OK);
+    await this.#removeOld(path);
     const temporary = `${path}.${randomUUID()}.tmp`;
     // A program that ends while it builds leaves nothing, unless it is killed.
     const clear = (): void => rmSync(temporary, { force: true });
     process.once('exit', clear);
-    const file = createWriteStream(temporary, { mode: 0o600, flush: true });
-    const written = finished(file);
-    // Reported below, also when it fails while the build goes on.
-    written.catch(() => {});
+    // Made with its first piece, so that its last change tells whether anybody still writes.
+    let open: { file: WriteStream; written: Promise<void> } | undefined;
+    const opened = (): { file: WriteStream; written: Promise<void> } => {
+      if (open !== undefined) return open;
+      const file = createWriteStream(temporary, { mode: 0o600, flush: true });
+      open = { file, written: finished(file) };
+      // Reported below, also when it fails while the build goes on.
+      open.written.catch(() => {});
+      return open;
+    };
     try {
-      await build((bytes) => void file.write(bytes));
-      file.end();
-      await written;
+      await build((bytes) => void opened().file.write(bytes));
+      opened().file.end();
+      await opened().written;
+      trace('image.writing', { temporary, path });
       await rename(temporary, path);
       this.#built += 1;
-      await this.#removeOld(path);
     } catch (error) {
-      file.destroy();
+      open?.file.destroy();
       // It may be about to be opened, and would be made after it was removed.
-      await written.catch(() => {});
+      await open?.written.catch(() => {});
       await rm(temporary, { force: true });
       throw error;
     } finally {

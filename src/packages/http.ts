@@ -1,5 +1,6 @@
 import { InstallError } from '../errors/errors.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
+import { trace } from '../util/trace.ts';
 import type { Sources } from './sources.ts';
 
 /** A failure that another attempt may not meet. */
@@ -55,6 +56,7 @@ export class Http {
       // A redirect to another origin gets that origin's credentials, never this one's.
       const authorization = this.#sources.authorization(at);
       const headers = { ...init.headers, ...(authorization === undefined ? {} : { authorization }) };
+      trace('fetch', { url: withoutCredentials(at) });
       let response: Response;
       const silent = new AbortController();
       using _timer = this.#clock.setTimeout(

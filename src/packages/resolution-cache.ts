@@ -7,6 +7,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDiskError } from '../util/disk-error.ts';
+import { trace } from '../util/trace.ts';
 import type { Distribution, InstalledPyodide } from './distribution.ts';
 import { encodeLock, type Lock, parseLock } from './lock.ts';
 import type { LocalWheel } from './resolver-access.ts';
@@ -74,7 +75,9 @@ export async function keepResolution(cacheDir: string, key: string, lock: Lock):
     const temporary = join(dir, `${key}.${randomUUID()}.tmp`);
     try {
       await writeFile(temporary, encodeLock(lock), { mode: 0o600 });
-      await rename(temporary, join(dir, `${key}.json`));
+      const path = join(dir, `${key}.json`);
+      trace('lock.writing', { temporary, path });
+      await rename(temporary, path);
     } finally {
       await rm(temporary, { force: true });
     }

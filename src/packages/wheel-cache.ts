@@ -5,6 +5,7 @@ import { InstallError, type InstallFailure } from '../errors/errors.ts';
 import type { Progress } from '../runtime.ts';
 import type { Clock } from '../util/clock.ts';
 import { isDiskError } from '../util/disk-error.ts';
+import { trace } from '../util/trace.ts';
 import { type InstalledPyodide, installedPyodide } from './distribution.ts';
 import { PartialDownloads } from './download.ts';
 import { Http } from './http.ts';
@@ -180,6 +181,7 @@ export class WheelCache {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     try {
       await writeFile(temporary, bytes, { mode: 0o600 });
+      trace('wheel.writing', { temporary, path });
       await rename(temporary, path);
     } finally {
       await rm(temporary, { force: true });
@@ -210,7 +212,9 @@ export class WheelCache {
         }
         vetWheel(bytes, fileName, name);
         await mkdir(join(this.#dir, sha256), { recursive: true, mode: 0o700 });
-        await rename(path, this.pathOf({ sha256, fileName }));
+        const place = this.pathOf({ sha256, fileName });
+        trace('wheel.writing', { temporary: path, path: place });
+        await rename(path, place);
         return { bytes, sha256 };
       } finally {
         await rm(path, { force: true });

@@ -1,6 +1,7 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { WorkerError } from '../../errors/errors.ts';
 import { stdlibImage } from '../../packages/image-source.ts';
+import { trace } from '../../util/trace.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
@@ -31,12 +32,13 @@ export function createDenoEngine(options: EngineOptions): Engine {
       const imageUrl = imagePath === null ? null : pathToFileURL(imagePath).href;
       const readable = [glueUrl, wasmUrl, stdlibUrl, workerUrl('deno-kernel.js').href];
       if (imageUrl !== null) readable.push(imageUrl);
+      if (imagePath !== null) trace('image.reading', { path: imagePath });
       for (const { url } of packages.wheels) readable.push(url);
       const supervisor = toPath(workerUrl('deno-supervisor.js').href);
       const { maxHeapBytes } = bootOptions.init;
       const parts = { deno, supervisor, readable: readable.map(toPath), maxHeapBytes };
       const place = await launch(parts, options);
-      return ChannelWorker.start(
+      const worker = await ChannelWorker.start(
         place,
         {
           ...bootOptions.init,
@@ -48,6 +50,8 @@ export function createDenoEngine(options: EngineOptions): Engine {
         bootOptions,
         onImage,
       );
+      if (place.pid !== undefined) trace('worker.ready', { pid: place.pid });
+      return worker;
     };
     const fingerprint = { ...installed, lockHash: image.lockHash };
     return options.image
@@ -70,10 +74,15 @@ async function launch(
   const command = sandbox === 'os' ? await sandboxed(plain, [parts.supervisor, ...parts.readable]) : plain;
   const cgroup = cgroupFor(maxResidentBytes);
   const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
-  return startProcess(limited, () => {
-    if (!cgroup?.close().outOfMemory) return undefined;
-    return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
-  });
+  try {
+    return startProcess(limited, () => {
+      if (!cgroup?.close().outOfMemory) return undefined;
+      return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
+    });
+  } catch (error) {
+    cgroup?.close();
+    throw error;
+  }
 }
 
 let cgroupParent: CgroupParent | undefined | null = null;

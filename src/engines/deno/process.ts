@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LimitError } from '../../errors/errors.ts';
+import { LimitError, WorkerError } from '../../errors/errors.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
+import { trace } from '../../util/trace.ts';
 import type { Place } from '../channel-worker.ts';
 import { bubblewrapAdvice, childPid, filterDescriptor, infoDescriptor } from './bubblewrap.ts';
 import type { Command } from './command.ts';
@@ -23,15 +24,8 @@ const keptInfoBytes = 1024;
  */
 export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
   const { filter } = command;
-  const child = spawn(command.file, command.args, {
-    cwd: '/',
-    env: command.env,
-    // Node's types know of three.
-    stdio: (filter ? Array(5).fill('pipe') : ['pipe', 'pipe', 'pipe']) as ['pipe', 'pipe', 'pipe'],
-    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-    detached: process.platform !== 'win32',
-    windowsHide: true,
-  });
+  const child = spawned(command);
+  if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
   /** Of Deno itself, when another process starts it and waits for its end. */
   let inner: number | undefined;
   if (filter) exchange(child, filter, (pid) => (inner = pid));
@@ -50,8 +44,12 @@ export function startProcess(command: Command, ended: () => string | undefined =
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
   });
-  // A broken pipe is the end of the process, which is told below.
-  child.stdin.on('error', () => {});
+  const end = (): void => {
+    if (!gone) killTree(child.pid, inner);
+  };
+  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
+  child.stdin.on('error', end);
+  child.stdout.on('end', end);
   child.on('error', (error) => {
     gone = true;
     ended();
@@ -66,32 +64,63 @@ export function startProcess(command: Command, ended: () => string | undefined =
     const outOfMemory = ended();
     const how = describeEnd(code, signal, filter !== undefined);
     const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
+    if (child.pid !== undefined) trace('worker.exited', { pid: child.pid, reason });
     resolve(reason);
     port.end(outOfMemory ? new LimitError('memory', reason) : new Error(reason));
   });
   const kill = (): void => {
-    if (!gone) killTree(child.pid, inner);
+    end();
     // A process that left its group could hold them open, and its end would not be told.
     for (const pipe of pipesOf(child)) pipe.destroy();
   };
+  const currentPid = (): number | undefined => inner ?? child.pid;
   return {
     port,
     get pid() {
-      return inner ?? child.pid;
+      return currentPid();
     },
     exited,
     kill,
     ...(countsProcesses() && {
       usage() {
-        const pid = inner ?? child.pid;
+        const pid = currentPid();
         return gone || pid === undefined ? null : processUsage(pid);
       },
     }),
+    onRun(point, run) {
+      const pid = currentPid();
+      if (pid !== undefined) trace(point, { pid, run });
+    },
     hold(held) {
       for (const handle of [child, ...pipesOf(child)] as Partial<Socket>[])
         (held ? handle.ref : handle.unref)?.call(handle);
     },
   };
+}
+
+function spawned(command: Command): Child {
+  const failure = (why: string, cause?: unknown): WorkerError =>
+    new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
+  let child: Child;
+  try {
+    child = spawn(command.file, command.args, {
+      cwd: '/',
+      env: command.env,
+      // Node's types know of three.
+      stdio: Array(command.filter ? 5 : 3).fill('pipe') as ['pipe', 'pipe', 'pipe'],
+      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    });
+  } catch (error) {
+    throw failure(error instanceof Error ? error.message : String(error), error);
+  }
+  // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
+  if ((child.stdin as Writable | undefined) === undefined) {
+    child.once('error', () => {});
+    throw failure('too many files are open');
+  }
+  return child;
 }
 
 /** Tells bubblewrap the filter, and takes the id of the process that it has started. */
