@@ -259,6 +259,8 @@ export interface RunOptions extends SomeLimits {
   stdin?: string | readonly string[] | undefined;
   /** Default: the runtime's. */
   isolation?: Isolation | undefined;
+  /** Whose code this is. A worker runs code of one tenant only, for as long as it lives. Default: the runtime's own, which is a tenant too. */
+  tenant?: string | undefined;
   /**
    * The interpreter of this run: `stdlib`, `numpy`, `data`, `science`, a name given by `vivarium image build --name`, or
    * the path of an image file. Default: the runtime's. An image that is missing is built first, which no limit of the
@@ -307,10 +309,11 @@ export type RestartReason =
   | 'interrupted'
   | 'unhealthy'
   | 'dirty'
+  | 'memory'
   | 'restart'
   | 'boot_failed';
-/** `image`: it gave way to a worker of another image. */
-export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation' | 'image';
+/** `image`, `tenant`: it gave way to a worker of another image, or for another tenant. */
+export type RecycleReason = 'requests' | 'heap' | 'idle' | 'isolation' | 'image' | 'tenant';
 
 /**
  * What the pool tells, as it happens. `ms` of a restart or a recycling: how long the worker had lived; `error` of a
@@ -335,6 +338,8 @@ export interface WorkerStats {
   state: string;
   /** The name of its image. */
   image: string;
+  /** Whose runs it takes: '' for those without `tenant`; absent as long as it has taken none. */
+  tenant?: string;
   runs: number;
   heapBytes: number;
   uptimeMs: number;
@@ -384,7 +389,7 @@ export interface Runtime extends AsyncDisposable {
   restart(): Promise<void>;
   /** Resolves when nothing is queued or running. */
   drain(): Promise<void>;
-  /** Pings every worker and replaces those that don't answer. */
+  /** Pings every worker and replaces those that don't answer, or hold more memory than they may. */
   healthCheckAll(): Promise<WorkerHealth[]>;
   /**
    * Listens to `RuntimeEvent`s until `closed` has been told; returns the function that stops listening before. What a
@@ -393,7 +398,7 @@ export interface Runtime extends AsyncDisposable {
   subscribe(listener: (event: RuntimeEvent) => void): () => void;
   /**
    * Ends every worker. Runs under way get `graceMs` (default 5000). Queued ones reject with `closed`; nobody has to
-   * await them: such a rejection is never an unhandled one. Idempotent.
+   * await them: such a rejection is never an unhandled one. A later call with a shorter grace period hastens the first.
    */
   close(options?: { graceMs?: number | undefined }): Promise<void>;
 }

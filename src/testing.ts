@@ -8,6 +8,7 @@ import { type RuntimeOptions, resolveRuntimeOptions } from './pool/runtime-optio
 import type { Runtime } from './runtime.ts';
 import { type Clock, systemClock } from './util/clock.ts';
 
+export type { Usage } from './engines/engine.ts';
 export { FakeEngine } from './engines/fake/fake-engine.ts';
 export type { FakeAsk, FakeBoot, FakeOutcome, FakeRun, FakeScript } from './engines/fake/fake-script.ts';
 export type { FakeWorker } from './engines/fake/fake-worker.ts';

@@ -14,6 +14,7 @@ export function bench(args: readonly string[]): Promise<number> {
     const child = spawn(process.execPath, [program, ...args], { stdio: 'inherit' });
     // Ctrl-C reaches the child as well: it ends, and then we do.
     process.on('SIGINT', () => undefined);
+    process.on('SIGTERM', () => child.kill('SIGTERM'));
     child.on('error', reject);
     child.on('exit', (code) => resolve(code ?? exitCodes.failed));
   });

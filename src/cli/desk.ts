@@ -1,7 +1,8 @@
+import { exitCodes } from './report.ts';
 import { usage } from './values.ts';
 import type { Desk } from './work.ts';
 
-/** A second Ctrl-C counts only after this: a launcher may forward the signal that the terminal sent to us both. */
+/** A second one counts only after this: a launcher may forward the signal that a terminal or a supervisor sent to us both. */
 const doublePressMs = 200;
 
 /** Those of this process. */
@@ -24,13 +25,18 @@ export async function asUsage<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
-function onInterrupt(listener: () => void): () => void {
+function onInterrupt(listener: (exitCode: number) => void): () => void {
   let last = Number.NEGATIVE_INFINITY;
-  const handle = () => {
+  const handle = (signal: NodeJS.Signals) => {
     const now = performance.now();
-    if (now - last > doublePressMs) listener();
+    if (now - last > doublePressMs)
+      listener(signal === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted);
     last = now;
   };
-  process.on('SIGINT', handle);
-  return () => process.off('SIGINT', handle);
+  // Not SIGHUP: to listen to it would undo what nohup does.
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.on(signal, handle);
+  return () => {
+    for (const signal of signals) process.off(signal, handle);
+  };
 }

@@ -21,7 +21,7 @@ Packages are frozen into the program's interpreter once, and are there at once f
 what the interpreter holds.
 
 Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 3 packages or an image can't be had, 124 timeout,
-130 Ctrl-C, 137 out of memory.`;
+130 Ctrl-C, 137 out of memory, 143 SIGTERM.`;
 
 type RunFlags = Omit<RunRequest, 'file' | 'env' | 'with'> & {
   c?: string;

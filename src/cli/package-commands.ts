@@ -12,7 +12,7 @@ Without packages and files: pyproject.toml or requirements.txt of the current fo
 it is; --refresh asks the sources again. Packages are looked for in the mirror, in Pyodide's distribution, and in the
 Python package index or where PIP_INDEX_URL and PIP_EXTRA_INDEX_URL say.
 
-Exit codes: 0 locked, 2 usage, 3 packages can't be had, 130 Ctrl-C.`;
+Exit codes: 0 locked, 2 usage, 3 packages can't be had, 130 Ctrl-C, 143 SIGTERM.`;
 
 const buildHelp = `
 Packages are imported and then frozen as they are, together with all that the scripts of --warm made Python learn: state
@@ -20,7 +20,7 @@ of a script itself is forgotten. The path of the image is printed. With a name, 
 
 Recipes: stdlib, numpy, data (numpy, pandas, matplotlib, pillow), science (data, scipy, scikit-learn, sympy).
 
-Exit codes: 0 built or there already, 2 usage, 3 packages can't be had or frozen, 130 Ctrl-C.`;
+Exit codes: 0 built or there already, 2 usage, 3 packages can't be had or frozen, 130 Ctrl-C, 143 SIGTERM.`;
 
 /** Loaded when such a command runs. */
 async function load() {

@@ -12,6 +12,7 @@ export const exitCodes = {
   timeout: 124,
   interrupted: 130,
   oom: 137,
+  terminated: 143,
 } as const;
 
 /** One line of ours on stderr. */

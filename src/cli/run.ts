@@ -64,8 +64,10 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
   const ended = Promise.withResolvers<number>();
 
   let running = false;
-  const stopListening = host.onInterrupt(() => {
-    if (!running || abort.signal.aborted) ended.resolve(exitCodes.interrupted);
+  let stopCode: number = exitCodes.interrupted;
+  const stopListening = host.onInterrupt((exitCode) => {
+    stopCode = exitCode;
+    if (!running || abort.signal.aborted) ended.resolve(exitCode);
     abort.abort();
   });
   // Output that goes nowhere ends the run: quietly when its reader has seen enough (`| head`).
@@ -98,7 +100,8 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
       hidden: request.out !== undefined,
       inputs: new Set(inputs.map(({ path }) => realpathSync(path))),
     });
-    return report(execution, outcomes, request, host);
+    const exitCode = report(execution, outcomes, request, host);
+    return execution.status === 'interrupted' ? stopCode : exitCode;
   };
   try {
     return await Promise.race([work(), ended.promise]);

@@ -1,15 +1,14 @@
 import type { Writable } from 'node:stream';
 import type { WorkOptions } from '../node.ts';
 import type { ProgressBar, Screen } from './progress.ts';
-import { exitCodes } from './report.ts';
 
 /** The streams and signals of this process. */
 export interface Desk {
   stdout: Writable;
   stderr: Screen;
   stderrIsTerminal: boolean;
-  /** Calls back for each Ctrl-C; returns what stops that. */
-  onInterrupt(listener: () => void): () => void;
+  /** Calls back for each Ctrl-C or SIGTERM with the exit code that says so; returns what stops that. */
+  onInterrupt(listener: (exitCode: number) => void): () => void;
 }
 
 export interface Manners {
@@ -24,7 +23,7 @@ export async function progressBar(manners: Manners, desk: Desk): Promise<Progres
   return new (await import('./progress.ts')).ProgressBar(desk.stderr);
 }
 
-/** Does what takes a while: with progress on a terminal, until Ctrl-C. Resolves with the exit code. */
+/** Does what takes a while: with progress on a terminal, until Ctrl-C or SIGTERM. Resolves with the exit code. */
 export async function attend(
   manners: Manners,
   desk: Desk,
@@ -33,9 +32,9 @@ export async function attend(
   const bar = await progressBar(manners, desk);
   const abort = new AbortController();
   const { promise: interrupted, resolve } = Promise.withResolvers<number>();
-  const stopListening = desk.onInterrupt(() => {
+  const stopListening = desk.onInterrupt((exitCode) => {
     abort.abort();
-    resolve(exitCodes.interrupted);
+    resolve(exitCode);
   });
   try {
     const done = work({ signal: abort.signal, onProgress: (progress) => bar?.update(progress) });
@@ -44,7 +43,7 @@ export async function attend(
     if (abort.signal.aborted) await settledSoon(done);
     return code;
   } catch (error) {
-    if (abort.signal.aborted) return exitCodes.interrupted;
+    if (abort.signal.aborted) return interrupted;
     throw error;
   } finally {
     stopListening();

@@ -4,11 +4,11 @@ import { BootRetries } from './boot-retries.ts';
 import type { PoolContext } from './context.ts';
 import { IdleSweep } from './idle-sweep.ts';
 import { imageKey } from './images.ts';
-import type { Job } from './job.ts';
-import type { Lines, Place } from './lines.ts';
-import { isIdle, Roster, suits, type Wish } from './roster.ts';
+import { type Job, ownTenant } from './job.ts';
+import type { Lines } from './lines.ts';
+import { isIdle, type Kind, Roster, serves, suits, type Wish } from './roster.ts';
 import { Slot, type SlotOwner } from './slot.ts';
-import { Staffing } from './staffing.ts';
+import { Staffing, type Wanting } from './staffing.ts';
 
 /** A worker that is ended in order may take so long. */
 const shutdownGraceMs = 1000;
@@ -46,7 +46,7 @@ export class Crew implements SlotOwner {
     this.#retries = new BootRetries(context, this.#own, changed);
     this.#staffing = new Staffing(context, lines, this.#roster, this.#retries, {
       boot: (image, how) => this.#boot(image, how),
-      giveUp: (slot) => this.#recycle(slot, 'image'),
+      giveUp: (slot, reason) => this.#recycle(slot, reason),
       changed,
     });
     this.#idleSweep = new IdleSweep(context.clock, context.options.idleTimeoutMs, {
@@ -88,29 +88,38 @@ export class Crew implements SlotOwner {
     return this.slots.some((slot) => slot.live && suits(slot, wish));
   }
 
-  /** Whether there are workers of the image, or will be. */
-  hasAny(key: string): boolean {
-    return this.#roster.of(key).length > 0;
+  /** Whether there are workers that take such runs, or will be. */
+  hasAny(kind: Kind): boolean {
+    return this.#roster.members.some((slot) => serves(slot, kind));
   }
 
-  isLive(key: string): boolean {
-    return this.#roster.live(key) > 0;
+  isLive(kind: Kind): boolean {
+    return this.#roster.members.some((slot) => slot.live && serves(slot, kind));
+  }
+
+  get hasIdle(): boolean {
+    return this.#roster.hasIdle;
   }
 
   // ---- give out ----------------------------------------------------------------------------------------------------
 
   /** The next idle worker, round robin, that suits such a run. */
   take(wish: Wish): Slot | undefined {
-    const suiting = (slot: Slot) => suits(slot, wish);
-    if (wish.isolation === 'none')
-      return this.#roster.next((slot) => suiting(slot) && !slot.clean) ?? this.#roster.next(suiting);
-    return this.#roster.next(suiting) ?? this.#makeRoom(wish);
+    const next = (test: (slot: Slot) => boolean) =>
+      this.#roster.next((slot) => suits(slot, wish) && test(slot));
+    return (
+      (wish.isolation === 'none' ? next((slot) => !slot.clean) : undefined) ??
+      // Where tenants are named, fresh workers are kept for those that have none.
+      (wish.tenant === ownTenant ? undefined : next((slot) => slot.tenant !== undefined)) ??
+      next(() => true) ??
+      this.#makeRoom(wish)
+    );
   }
 
-  /** Workers may be idle though none of them suits: one gives way to a spare, or is replaced. */
+  /** Workers of its tenant may be idle though none of them suits: one gives way to a spare, or is replaced. */
   #makeRoom(wish: Wish): Slot | undefined {
-    const { key } = wish;
-    const misfit = this.#roster.of(key).find(isIdle);
+    const { key, tenant } = wish;
+    const misfit = this.#roster.bound(wish).find(isIdle);
     if (!misfit) return undefined;
     const spare = this.#roster.idleSpare(wish);
     if (spare && misfit.clean) {
@@ -120,7 +129,7 @@ export class Crew implements SlotOwner {
     }
     if (!spare && (this.#roster.booting(key) > 0 || this.#staffing.mayBoot(key, 1) === 0)) return undefined;
     this.#recycle(misfit, 'isolation');
-    this.#roster.promote(key);
+    this.#roster.promote({ key, tenant });
     return this.#roster.next((slot) => suits(slot, wish));
   }
 
@@ -134,9 +143,9 @@ export class Crew implements SlotOwner {
     this.#staffing.fill();
   }
 
-  /** Has a worker of another image give way to such a run, if it's time. */
-  makeWay(place: Pick<Place, 'image' | 'key' | 'since'>): void {
-    this.#staffing.makeWay(place);
+  /** Has a worker of another image or tenant give way, if it's time. `heads`: of all lines. */
+  makeWay(wanting: Wanting, heads?: readonly Wanting[]): boolean {
+    return this.#staffing.makeWay(wanting, heads);
   }
 
   #boot(image: ImageSource, { reserve, awaited }: { reserve: boolean; awaited: boolean }): void {
@@ -232,6 +241,11 @@ export class Crew implements SlotOwner {
       if (slot.state.name !== 'running') this.#dismiss(slot);
     }
     await this.#roster.whenEmpty();
+  }
+
+  /** Of a crew that is being closed: ends at once what is still there. */
+  kill(): void {
+    for (const slot of this.#roster.leaving) slot.kill();
   }
 
   #recycle(slot: Slot, reason: RecycleReason): void {

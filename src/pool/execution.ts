@@ -31,7 +31,7 @@ export interface RunFacts {
 
 /** Why a run ended without a word from Python: its worker died or was killed, or it never had one. */
 export interface Loss {
-  code: 'timeout' | 'interrupted' | 'crashed' | 'output';
+  code: 'timeout' | 'interrupted' | 'crashed' | 'output' | 'memory';
   /** Whole sentences. */
   message: string;
   cause?: unknown;
@@ -151,7 +151,7 @@ export function finishedExecution(
 export function abandonedExecution(facts: RunFacts, loss: Loss, runMs: number): Execution {
   const { code, message } = loss;
   const record: ExecutionRecord = {
-    ...common(facts, code === 'output' ? 'crashed' : code),
+    ...common(facts, lossStatus[code]),
     error: errorInfo(lossNames[code], message),
     results: facts.output.displays,
     files: [],
@@ -163,11 +163,20 @@ export function abandonedExecution(facts: RunFacts, loss: Loss, runMs: number): 
   return new FinishedExecution(record, loss);
 }
 
+const lossStatus = {
+  timeout: 'timeout',
+  interrupted: 'interrupted',
+  crashed: 'crashed',
+  output: 'crashed',
+  memory: 'oom',
+} as const satisfies Record<Loss['code'], ExecutionStatus>;
+
 const lossNames = {
   timeout: 'Timeout',
   interrupted: 'Interrupted',
   crashed: 'WorkerCrashed',
   output: 'OutputLimit',
+  memory: 'MemoryLimit',
 } as const satisfies Record<Loss['code'], string>;
 
 /** The same as an error. */

@@ -3,7 +3,7 @@ import type { Timer } from '../util/clock.ts';
 import type { PoolContext } from './context.ts';
 import type { Slot } from './slot.ts';
 
-/** Pings live workers, idle and busy, now and then or when asked, and has silent ones replaced. */
+/** Pings live workers, idle and busy, now and then or when asked, and has those replaced that are silent or hold too much memory. */
 export class HealthChecks {
   readonly #context: PoolContext;
   readonly #live: () => Slot[];
@@ -39,11 +39,13 @@ export class HealthChecks {
   async #check(slot: Slot): Promise<WorkerHealth> {
     const { clock, options, telemetry } = this.#context;
     const startedAt = clock.now();
-    const healthy = await slot.ping(options.healthCheckTimeoutMs);
+    const answers = await slot.ping(options.healthCheckTimeoutMs);
+    const excess = answers ? await slot.excess() : undefined;
+    const healthy = answers && !excess;
     const health = { ...slot.identity, healthy, ms: clock.now() - startedAt };
     telemetry.emit({ type: 'health', ...health });
     const message = `The worker did not answer a health check for ${options.healthCheckTimeoutMs} ms and was killed.`;
-    if (!healthy && slot.live) slot.abandon({ code: 'crashed', reason: 'unhealthy', message });
+    if (!healthy && slot.live) slot.abandon(excess ?? { code: 'crashed', reason: 'unhealthy', message });
     return health;
   }
 }

@@ -123,7 +123,9 @@ export class Installs {
       return;
     }
     const body = JSON.stringify(packages.map(({ name, version }) => ({ name, version })));
-    ongoing.end(Math.floor(bytes / unpackBytesPerMs));
+    const unpackMs = Math.floor(bytes / unpackBytesPerMs);
+    this.#job.unpackMs += unpackMs;
+    ongoing.end(unpackMs);
     ongoing.answer.resolve({ body, parts: wheels });
   }
 

@@ -15,6 +15,9 @@ import type { Place } from './lines.ts';
 import { OutputCollector } from './output.ts';
 import { RunHandle } from './run-handle.ts';
 
+/** Of runs that name none. No name is empty. */
+export const ownTenant = '';
+
 export type JobMessage = Omit<RunMessage, 'kind' | 'after'>;
 type Callbacks = Pick<RunOptions, 'onStdout' | 'onStderr' | 'onDisplay' | 'onProgress'>;
 
@@ -37,6 +40,7 @@ export interface JobPlace {
 export class Job {
   readonly handle: RunHandle;
   readonly isolation: Isolation;
+  readonly tenant: string;
   readonly limits: RunLimits;
   readonly submittedAt: number;
   readonly output: OutputCollector = new OutputCollector();
@@ -50,6 +54,8 @@ export class Job {
   slot: JobPlace | undefined;
   /** Spent so far in installing what it asked for. */
   installMs = 0;
+  /** That its worker may take to unpack what was installed so far. */
+  unpackMs = 0;
   settled = false;
   onSettled: (() => void) | undefined;
   readonly #callbacks: Callbacks;
@@ -61,13 +67,14 @@ export class Job {
 
   constructor(
     id: string,
-    request: { isolation: Isolation; limits: RunLimits },
+    request: { isolation: Isolation; tenant: string; limits: RunLimits },
     options: Callbacks,
     backend: string,
     now: number,
     abort: (job: Job) => void,
   ) {
     this.isolation = request.isolation;
+    this.tenant = request.tenant;
     this.limits = request.limits;
     this.submittedAt = now;
     this.#callbacks = options;

@@ -14,7 +14,7 @@ import type {
 import { checkOptions, number, optional } from '../util/options.ts';
 import type { PoolContext } from './context.ts';
 import type { ImageRequest } from './images.ts';
-import { Job } from './job.ts';
+import { Job, ownTenant } from './job.ts';
 import { Listeners } from './listeners.ts';
 import { defaultCloseGraceMs, Pool } from './pool.ts';
 import { checkRun, imageRequest, resolveLimits, runMessage } from './run-options.ts';
@@ -142,9 +142,9 @@ export class LocalRuntime implements Runtime {
   #job(id: string, options: RunOptions, limits: RunLimits): Job {
     const { context, pool } = this.#core;
     const isolation = context.options.pool ? (options.isolation ?? context.options.isolation) : 'process';
-    return new Job(id, { isolation, limits }, options, context.engine.kind, context.clock.now(), (job) =>
-      pool.abort(job),
-    );
+    const { tenant = ownTenant } = options;
+    const request = { isolation, tenant, limits };
+    return new Job(id, request, options, context.engine.kind, context.clock.now(), (job) => pool.abort(job));
   }
 
   // ---- the whole ---------------------------------------------------------------------------------------------------
@@ -182,6 +182,7 @@ export class LocalRuntime implements Runtime {
     const { context, pool } = this.#core;
     const kill = () => {
       for (const job of [...this.#jobs]) pool.abandon(job, 'Interrupted: the runtime was closed.');
+      if (this.#core.users === 0) pool.kill();
     };
     using _timer = this.#end === 'closed' ? undefined : context.clock.setTimeout(kill, graceMs);
     await this.#closing;

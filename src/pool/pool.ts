@@ -5,7 +5,8 @@ import { Crew } from './crew.ts';
 import { HealthChecks } from './health-checks.ts';
 import { imageKey } from './images.ts';
 import type { Job } from './job.ts';
-import { Lines } from './lines.ts';
+import { Lines, type Place } from './lines.ts';
+import { Pace } from './pace.ts';
 import { noWorker, PoolStatus } from './pool-status.ts';
 import type { Slot } from './slot.ts';
 import type { After } from './slot-state.ts';
@@ -13,8 +14,9 @@ import type { After } from './slot-state.ts';
 export const defaultCloseGraceMs = 5000;
 
 /**
- * Gives runs to workers of their image, first come, first served: a run whose image isn't ready lets those behind it
- * have the workers of theirs, until it's its turn for a place. Each run that is taken ends in exactly one way.
+ * Gives runs to workers of their image and tenant. Tenants take turns, and each one's runs are first come, first served:
+ * a run without a worker lets those behind it have the workers of theirs, until it's its turn for a place. Each run that
+ * is taken ends in exactly one way.
  */
 export class Pool {
   readonly #context: PoolContext;
@@ -26,6 +28,7 @@ export class Pool {
   readonly #reading: Set<Job> = new Set();
   readonly #health: HealthChecks;
   readonly #status: PoolStatus;
+  readonly #pace: Pace = new Pace();
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
   #balancing = false;
@@ -80,7 +83,7 @@ export class Pool {
     this.#reading.delete(job);
     this.#crew.start();
     this.#lines.push(job, this.#context.clock.now());
-    job.handle.status(this.#crew.isLive(job.key) ? 'queued' : 'booting');
+    job.handle.status(this.#crew.isLive(job) ? 'queued' : 'booting');
     this.#balance();
   }
 
@@ -124,17 +127,27 @@ export class Pool {
   }
 
   #refusal(job: Job): Error | undefined {
-    const { maxWorkers, maxQueue } = this.#context.options;
-    const waiting = this.#waiting;
-    if (this.#running.size + waiting >= maxWorkers + maxQueue)
+    if (!this.#hasRoom(job.tenant)) {
+      const { maxWorkers, maxQueue } = this.#context.options;
+      const waiting = this.#waiting;
+      const running = this.#running.size;
+      const retryAfterMs = this.#pace.estimate(waiting / maxWorkers);
       return new UsageError(
         'queue_full',
         `The queue is full: ${waiting} runs wait for ${maxWorkers} workers.`,
-        {
-          details: { waiting, running: this.#running.size, maxQueue, maxWorkers },
-        },
+        { details: { waiting, running, maxQueue, maxWorkers, ...(retryAfterMs && { retryAfterMs }) } },
       );
+    }
     return job.image && this.#unavailable(job);
+  }
+
+  /** Who has nothing in a full queue may still wait with one run, as long as it isn't twice as long: a flood is its sender's. */
+  #hasRoom(tenant: string): boolean {
+    const { maxWorkers, maxQueue } = this.#context.options;
+    const free = maxWorkers + maxQueue - this.#running.size - this.#waiting;
+    if (free > 0) return true;
+    if (free <= -maxQueue || this.#lines.has(tenant)) return false;
+    return ![...this.#running, ...this.#reading].some((job) => job.tenant === tenant);
   }
 
   #unavailable(job: Job): Error | undefined {
@@ -155,6 +168,8 @@ export class Pool {
 
   #finished(job: Job, execution: Execution): void {
     this.#running.delete(job);
+    this.#lines.hadTurn(job.tenant);
+    this.#pace.note(execution.timings.runMs);
     this.#settle(job, execution);
   }
 
@@ -220,19 +235,26 @@ export class Pool {
   }
 
   #dispatch(): void {
-    // A line moves up with each run that starts.
-    while (this.#lines.heads().some(({ entry }) => this.#startOrMakeWay(entry.item)));
+    // Each run that starts moves its line up. Without an idle worker none starts, and none gives way.
+    while (this.#crew.hasIdle && this.#startNext());
     const { image, clock } = this.#context;
     if (this.#status.awaited) this.#crew.makeWay({ image, key: this.#own, since: clock.now() });
   }
 
-  #startOrMakeWay(job: Job): boolean {
+  /** The first that finds a worker, or rather whose turn it is; those before it have workers make way for them. */
+  #startNext(): boolean {
+    const heads = this.#lines.heads();
+    return heads.some((place) => this.#startOrMakeWay(place, heads));
+  }
+
+  #startOrMakeWay(place: Place, heads: readonly Place[]): boolean {
+    const job = place.entry.item;
     // What is told on the way may have ended it.
-    const { place } = job;
-    if (!place) return false;
-    const slot = this.#crew.take(job);
-    if (!slot) this.#crew.makeWay(place);
-    else if (this.#lines.remove(job)) this.#start(job, slot);
+    if (job.place !== place) return false;
+    let slot = this.#crew.take(job);
+    // A spare that takes the other's place is for this run, not for those behind it.
+    if (!slot && this.#crew.makeWay(place, heads)) slot = this.#crew.take(job);
+    if (slot && this.#lines.start(job)) this.#start(job, slot);
     return slot !== undefined;
   }
 
@@ -245,13 +267,12 @@ export class Pool {
   }
 
   #bootFailed(key: string, error: Error): void {
+    const { pool } = this.#context.options;
     // Of the runtime's own image it's tried again, until the circuit opens.
-    const kept = this.#context.options.pool && (key === this.#own || this.#crew.hasAny(key));
-    if (kept) return;
+    if (pool && key === this.#own) return;
     const waiting = this.#lines.of(key);
-    for (const job of this.#context.options.pool ? waiting : waiting.slice(0, 1)) {
-      if (this.#lines.remove(job)) this.reject(job, error);
-    }
+    const given = pool ? waiting.filter((job) => !this.#crew.hasAny(job)) : waiting.slice(0, 1);
+    for (const job of given) if (this.#lines.remove(job)) this.reject(job, error);
   }
 
   // ---- the whole ---------------------------------------------------------------------------------------------------
@@ -296,6 +317,11 @@ export class Pool {
     const gone = this.#crew.close();
     await this.drain();
     await gone;
+  }
+
+  /** Of a pool that is being closed: there is no more time. */
+  kill(): void {
+    this.#crew.kill();
   }
 
   stats(): RuntimeStats {

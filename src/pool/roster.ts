@@ -2,7 +2,13 @@ import type { Job } from './job.ts';
 import type { Slot } from './slot.ts';
 
 /** What a run wants of a slot. */
-export type Wish = Pick<Job, 'key' | 'isolation'>;
+export type Wish = Pick<Job, 'key' | 'tenant' | 'isolation'>;
+
+/** Whose runs a slot takes. Without a tenant: anybody's. */
+export interface Kind {
+  readonly key: string;
+  readonly tenant?: string;
+}
 
 /** The slots of a pool by their part in it: members take runs, spares stand by, the rest is on its way out. */
 export class Roster {
@@ -26,6 +32,20 @@ export class Roster {
 
   of(key: string): Slot[] {
     return this.#members.filter((slot) => slot.key === key);
+  }
+
+  /** Members that have taken a run of that kind. */
+  bound({ key, tenant }: Required<Kind>): Slot[] {
+    return this.#members.filter((slot) => slot.key === key && slot.tenant === tenant);
+  }
+
+  /** Members that nobody has used yet, booting ones too. */
+  fresh(key: string): Slot[] {
+    return this.#members.filter((slot) => slot.key === key && slot.tenant === undefined);
+  }
+
+  get hasIdle(): boolean {
+    return this.#members.some(isIdle);
   }
 
   /** Members that are ready, or only wait to be clean again. */
@@ -53,6 +73,10 @@ export class Roster {
     this.#leaving.delete(slot);
   }
 
+  get leaving(): Slot[] {
+    return [...this.#leaving];
+  }
+
   /** Resolves when nothing is left of any slot. */
   async whenEmpty(): Promise<void> {
     await Promise.all([...this.#leaving, ...this.slots].map((slot) => slot.whenGone));
@@ -75,9 +99,9 @@ export class Roster {
     return this.#spares.find((slot) => isIdle(slot) && suits(slot, wish));
   }
 
-  /** Makes a spare of that image a member, a ready one first. False when there is none. */
-  promote(key: string): boolean {
-    const spares = this.#spares.filter((slot) => slot.key === key);
+  /** Makes a spare of that kind a member, a ready one first. False when there is none. */
+  promote(kind: Kind): boolean {
+    const spares = this.#spares.filter((slot) => serves(slot, kind));
     const spare = spares.find((slot) => !isBooting(slot)) ?? spares[0];
     if (spare) this.#move(spare, false);
     return spare !== undefined;
@@ -102,10 +126,16 @@ export class Roster {
 }
 
 /** Whether such a run may enter the slot, now or when it's idle. */
-export function suits(slot: Slot, { key, isolation }: Wish): boolean {
-  if (slot.key !== key) return false;
+export function suits(slot: Slot, { key, tenant, isolation }: Wish): boolean {
+  if (!serves(slot, { key, tenant })) return false;
   if (isolation === 'process') return slot.runs === 0;
   return isolation === 'none' || slot.clean;
+}
+
+/** Whether such runs may ever enter the slot: one that has run anything is its tenant's for life. */
+export function serves(slot: Slot, { key, tenant }: Kind): boolean {
+  const isFree = slot.tenant === undefined || tenant === undefined;
+  return slot.key === key && (isFree || slot.tenant === tenant);
 }
 
 export function isIdle(slot: Slot): boolean {

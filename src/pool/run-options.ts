@@ -49,6 +49,12 @@ const shape = {
     ),
   ),
   isolation: optional(oneOf(...isolations)),
+  tenant: optional(
+    satisfying<string>(
+      `a name of 1 to ${protocolLimits.maxNameChars} characters`,
+      (value) => typeof value === 'string' && value !== '' && value.length <= protocolLimits.maxNameChars,
+    ),
+  ),
   image: optional(
     satisfying<string>(
       'the name or the path of an image',

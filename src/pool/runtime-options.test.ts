@@ -29,6 +29,7 @@ it('has the defaults that are promised, frozen', () => {
     installTimeoutMs: 300_000,
     shared: false,
     maxHeapBytes: 512 * MiB,
+    maxResidentBytes: 1536 * MiB,
   });
   expect(Object.isFrozen(options)).toBe(true);
 });
@@ -49,7 +50,8 @@ it.each([
   [{ image: false, packages: ['numpy'] }, 3, { image: false, packages: ['numpy'] }],
   [{ image: 'data', packages: [] }, 3, { image: 'data', packages: undefined }],
   [{ lock: 'a/vivarium.lock.json', install: 'any' }, 3, { lock: 'a/vivarium.lock.json', install: 'any' }],
-  [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB }],
+  [{ limits: { memoryBytes: 64 * MiB } }, 3, { maxHeapBytes: 64 * MiB, maxResidentBytes: 640 * MiB }],
+  [{ maxResidentBytes: 300 * MiB }, 3, { maxHeapBytes: 512 * MiB, maxResidentBytes: 300 * MiB }],
   [
     { limits: { memoryBytes: 16 * MiB } },
     3,
@@ -71,6 +73,7 @@ it('takes what operators set for defaults that options override', () => {
     VIVARIUM_WORKER_REQUEST_LIMIT: '50',
     VIVARIUM_HEALTH_CHECK_INTERVAL: '1000',
     VIVARIUM_WORKER_HEAP_LIMIT: '256',
+    VIVARIUM_WORKER_MEMORY_LIMIT: '800',
     VIVARIUM_TIMEOUT: '5000',
     VIVARIUM_MIRROR: '/srv/wheels',
     VIVARIUM_OFFLINE: 'yes',
@@ -83,6 +86,7 @@ it('takes what operators set for defaults that options override', () => {
     pool: false,
     maxWorkers: 2,
     recycle: { maxRequests: 50, maxHeapBytes: 256 * MiB },
+    maxResidentBytes: 800 * MiB,
     healthCheckIntervalMs: 1000,
     limits: { timeoutMs: 5000 },
   });
@@ -90,6 +94,7 @@ it('takes what operators set for defaults that options override', () => {
     pool: true,
     maxWorkers: 4,
     recycle: { maxRequests: 7 },
+    maxResidentBytes: 500 * MiB,
     healthCheckIntervalMs: 0,
     limits: { timeoutMs: 9 },
     mirror: 'https://mirror.example',
@@ -101,6 +106,7 @@ it('takes what operators set for defaults that options override', () => {
     minWorkers: 1,
     maxWorkers: 4,
     recycle: { maxRequests: 7, maxHeapBytes: 256 * MiB },
+    maxResidentBytes: 500 * MiB,
     healthCheckIntervalMs: 0,
     limits: { timeoutMs: 9 },
     mirror: 'https://mirror.example',
@@ -181,6 +187,7 @@ it.each([
   [{ limits: { timeoutMs: 20 }, maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (20)'],
   [{ maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (60000)'],
   [{ maxHeapBytes: 64 * MiB }, 'limits.memoryBytes'],
+  [{ maxResidentBytes: 63 * MiB }, 'maxResidentBytes'],
   [{ maxHeapBytes: 31 * MiB, limits: { memoryBytes: 16 * MiB } }, 'maxHeapBytes'],
   [{ maxHeapBytes: 600 * MiB, maxLimits: { memoryBytes: 700 * MiB } }, 'maxLimits.memoryBytes'],
 ])('refuses %j', (given, message) => {

@@ -51,9 +51,12 @@ export interface RuntimeOptions {
   minWorkers?: number | undefined;
   /** Workers that the queue can make the pool grow to. */
   maxWorkers?: number | undefined;
-  /** Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. */
+  /**
+   * Runs that may wait beyond those that the workers hold. Default `auto`: 100, or `maxWorkers` squared if that is more. A
+   * tenant that has no run in a full queue may add one, until it's twice as long.
+   */
   maxQueue?: number | 'auto' | undefined;
-  /** Workers kept booted to stand in at once for one that is replaced. Default 0; 1 with `isolation: 'process'`. */
+  /** Workers kept booted to stand in at once for one that is replaced, also for the sake of another tenant. Default 0; 1 with `isolation: 'process'`. */
   spares?: number | undefined;
   /** A worker above `minWorkers` ends after so much time without a run. Default 60 000. */
   idleTimeoutMs?: number | undefined;
@@ -99,7 +102,10 @@ export interface RuntimeOptions {
   installTimeoutMs?: number | undefined;
   /** Where images are kept. Default: the user's cache folder. */
   cacheDir?: string | undefined;
-  /** Share one pool with other runtimes of equal options. Default false. */
+  /**
+   * Share one pool with other runtimes of equal options. They are one program: their runs without `tenant` are of one
+   * tenant, and so are those of equal tenants. Default false.
+   */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
   /** Resident memory of a whole worker, beyond which it is killed. Default: twice `maxHeapBytes` and 512 MiB. */

@@ -1,5 +1,5 @@
 import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
-import { WorkerError } from '../errors/errors.ts';
+import { InternalError, LimitError, WorkerError } from '../errors/errors.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
@@ -17,6 +17,7 @@ import {
   type SlotState,
   transition,
 } from './slot-state.ts';
+import { memoryLoss, Watchdog } from './watchdog.ts';
 
 /** The engine times its boots itself; one that forgets to is given up this much later. */
 const bootSlackMs = 5000;
@@ -48,6 +49,8 @@ export class Slot {
   reserve = false;
   /** Set: replaced as soon as its run has ended. */
   retire: RestartReason | undefined;
+  /** Whose code it has run, and so the only one whose code it will run. Undefined before its first run. */
+  tenant: string | undefined;
   runs = 0;
   heapBytes = 0;
   idleSince = 0;
@@ -60,6 +63,7 @@ export class Slot {
   #worker: Worker | undefined;
   #run: ActiveRun | undefined;
   #rewindTimer: Timer | undefined;
+  #watchdog: Watchdog | undefined;
   #readyAt: number | undefined;
 
   constructor(id: string, image: ImageSource, context: PoolContext, owner: SlotOwner) {
@@ -106,12 +110,13 @@ export class Slot {
 
   get stats(): WorkerStats {
     const { worker: id, ...pid } = this.identity;
-    const { runs, heapBytes, uptimeMs } = this;
+    const { runs, heapBytes, uptimeMs, tenant } = this;
     return {
       id,
       ...pid,
       state: this.reserve ? `spare ${this.#state.name}` : this.#state.name,
       image: this.image.name,
+      ...(tenant === undefined ? {} : { tenant }),
       runs,
       heapBytes,
       uptimeMs,
@@ -159,6 +164,8 @@ export class Slot {
       worker.kill();
       return;
     }
+    const { clock, options } = this.#context;
+    this.#watchdog = new Watchdog(worker, clock, options.maxResidentBytes, (loss) => this.abandon(loss));
     this.#apply({ type: 'booted' });
     this.#readyAt = this.idleSince = this.#context.clock.now();
     this.#owner.ready(this);
@@ -179,7 +186,10 @@ export class Slot {
   run(job: Job, after: After): void {
     const { message } = job;
     if (!this.#worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
+    if (this.tenant !== undefined && this.tenant !== job.tenant)
+      throw new InternalError('internal', 'A worker must never be given the code of a second tenant.');
     this.#apply({ type: 'start', after });
+    this.tenant = job.tenant;
     this.runs++;
     const run = new ActiveRun(job, this.#worker, this.#context, {
       finished: (execution, heapBytes) => this.#finished(job, execution, heapBytes),
@@ -188,6 +198,7 @@ export class Slot {
     });
     this.#run = run;
     job.started(this, this.#context.clock.now());
+    this.#watchdog?.watch(job);
     run.start(message, after);
   }
 
@@ -210,8 +221,10 @@ export class Slot {
   #finished(job: Job, execution: Execution, heapBytes: number): void {
     this.heapBytes = heapBytes;
     this.#apply({ type: 'finished' });
-    if (this.#state.name === 'dying') this.#worker?.kill();
-    else
+    if (this.#state.name === 'dying') {
+      this.#watchdog?.end();
+      this.#worker?.kill();
+    } else
       this.#rewindTimer = this.#context.clock.setTimeout(
         () => this.#lose('dirty', 'rewinding takes too long'),
         rewindTimeoutMs,
@@ -228,6 +241,7 @@ export class Slot {
       return;
     }
     this.#rewindTimer?.cancel();
+    this.#watchdog?.end();
     this.#apply({ type: 'rewound' });
     this.idleSince = this.#context.clock.now();
     this.#owner.idle(this);
@@ -245,9 +259,15 @@ export class Slot {
     const booting = this.#state.name === 'booting';
     this.#apply({ type: 'end' });
     this.#rewindTimer?.cancel();
+    this.#watchdog?.end();
     if (booting) this.#boot.abort();
     else if (graceMs === undefined) this.#worker?.kill();
     else this.#worker?.shutdown(graceMs).catch(() => this.#worker?.kill());
+  }
+
+  /** At once, whatever it was granted. */
+  kill(): void {
+    this.#worker?.kill();
   }
 
   /** False when no answer came in time. */
@@ -261,6 +281,12 @@ export class Slot {
     }
   }
 
+  /** Why it has to go for what it holds, if it has. */
+  async excess(): Promise<SlotLoss | undefined> {
+    const usage = await this.#worker?.usage().catch(() => null);
+    return usage ? memoryLoss(usage, this.#context.options.maxResidentBytes) : undefined;
+  }
+
   #lose(reason: RestartReason, message: string): void {
     this.end();
     this.#owner.lost(this, reason, new WorkerError('crashed', message));
@@ -268,7 +294,8 @@ export class Slot {
 
   #exited(exit: WorkerExit): void {
     if (this.#state.name === 'dead') return;
-    if (this.#run) this.#run.crashed(new Error(exit.reason));
+    if (this.#run)
+      this.#run.crashed(exit.outOfMemory ? new LimitError('memory', exit.reason) : new Error(exit.reason));
     else if (this.live) this.#lose('crashed', exit.reason);
     this.#apply({ type: 'exited' });
     this.#gone.resolve();

@@ -1,27 +1,34 @@
 import type { ImageSource } from '../packages/image-source.ts';
+import type { RecycleReason } from '../runtime.ts';
 import type { Timer } from '../util/clock.ts';
 import type { BootRetries } from './boot-retries.ts';
 import type { PoolContext } from './context.ts';
 import { imageKey } from './images.ts';
 import type { Lines, Place } from './lines.ts';
-import { count, isBooting, isIdle, type Roster } from './roster.ts';
+import { count, isBooting, isIdle, type Kind, type Roster, serves } from './roster.ts';
 import type { Slot } from './slot.ts';
 
-/** A run whose image has busy workers only waits so long, about a boot, before an idle one of another image goes. */
+/** A run of whose kind there are busy workers only waits so long, about a boot, before an idle one of another kind goes. */
 const patienceMs = 500;
 
 export interface StaffingHooks {
   /** `awaited`: a run waits for it. */
   boot(image: ImageSource, how: { reserve: boolean; awaited: boolean }): void;
-  /** Ends an idle worker, so that one of another image has its place. */
-  giveUp(slot: Slot): void;
+  /** Ends an idle worker, so that another one has its place. */
+  giveUp(slot: Slot, reason: RecycleReason): void;
   /** It's time to look again. */
   changed(): void;
 }
 
+/** What wants a worker: a run that waits, or, without a tenant, whoever warms the pool. */
+export interface Wanting extends Kind {
+  readonly image: ImageSource;
+  readonly since: number;
+}
+
 /**
- * How many workers there are of which image. Those of the runtime's own are kept; others come with the runs that want
- * them and go when they idle, or when their place is wanted.
+ * How many workers there are of which image, and for which tenant. So many of the runtime's own image are kept, whoever
+ * they serve; others come with the runs that want them and go when they idle, or when their place is wanted.
  */
 export class Staffing {
   readonly #context: PoolContext;
@@ -68,42 +75,77 @@ export class Staffing {
   /** Boots what is missing for the runs under way or waiting, and for what is to be kept. */
   fill(): void {
     if (!this.#started || this.#ended) return;
-    const heads = this.#lines.heads();
-    // An image that has none comes before one that has too few.
-    for (const { key, image } of heads) if (this.#present(key) === 0) this.#grow(image, 1);
-    for (const { key, image } of heads) this.#grow(image, this.#demand(key) - this.#present(key));
-    const { image } = this.#context;
-    this.#grow(image, this.#wanted() - this.#present(this.#own));
+    const { maxWorkers, spares } = this.#context.options;
+    const { members, spares: standby } = this.#roster;
+    if (members.length < maxWorkers) this.#fillPlaces();
     if (!this.#everReady) return;
-    const { members, spares } = this.#roster;
-    const wanted = this.#context.options.spares + count(members, (slot) => this.#isLastRun(slot));
-    for (let n = this.mayBoot(this.#own, wanted - spares.length); n > 0; n--)
-      this.#hooks.boot(image, { reserve: true, awaited: false });
+    const wanted = spares + count(members, (slot) => this.#isLastRun(slot));
+    for (let n = this.mayBoot(this.#own, wanted - standby.length); n > 0; n--)
+      this.#hooks.boot(this.#context.image, { reserve: true, awaited: false });
+  }
+
+  #fillPlaces(): void {
+    const heads = this.#lines.heads();
+    // A kind that has none comes before one that has too few.
+    const none = (place: Place) => (this.#roster.bound(place).length === 0 ? 1 : 0);
+    for (const missing of [none, (place: Place) => this.#missing(place)]) {
+      const fresh = new Map<string, number>();
+      for (const place of heads) {
+        const { key } = place;
+        const left = (fresh.get(key) ?? this.#roster.fresh(key).length) - missing(place);
+        fresh.set(key, Math.max(0, left));
+        this.#grow(place, -left);
+      }
+    }
+    const { image } = this.#context;
+    this.#grow({ image, key: this.#own }, this.#wanted() - this.#present(this.#own));
   }
 
   /**
    * A run is first in its line and no idle worker suits: when all places are taken, one that is idle gives way. At
-   * once, whoever waits behind, when the run's image has no worker; else only one that nobody waits for, after a while.
+   * once, whoever waits behind, when there is no worker of the run's kind; else after a while, and only one that nobody
+   * waits for or whose tenant has more than its share. `heads`: of all lines; workers that nobody has used yet are for those before it first.
+   * True when one gave way: a spare may stand in its place already.
    */
-  makeWay({ image, key, since }: Pick<Place, 'image' | 'key' | 'since'>): void {
-    const full = this.#roster.members.length >= this.#context.options.maxWorkers;
-    if (!this.#started || this.#ended || !full) return;
-    const present = this.#roster.of(key);
-    const none = present.length === 0;
-    const leaver = this.#roster.leastUsed(
-      (slot) => slot.key !== key && (none || this.#lines.count(slot.key) === 0),
-    );
-    if (!leaver || present.some((slot) => isBooting(slot) || isIdle(slot))) return;
-    if (this.mayBoot(key, 1) === 0) return;
+  makeWay(wanting: Wanting, heads: readonly Wanting[] = []): boolean {
+    const { members } = this.#roster;
+    const full = members.length >= this.#context.options.maxWorkers;
+    if (!this.#started || this.#ended || !full) return false;
+    const { key, since } = wanting;
+    const none = !this.#hasAny(wanting, heads);
+    const mayGo = (slot: Slot) => none || this.#isSpareable(slot) || this.#hasMore(slot, wanting);
+    const leaver = this.#roster.leastUsed((slot) => !serves(slot, wanting) && mayGo(slot));
+    if (!leaver || this.mayBoot(key, 1) === 0) return false;
     if (!none) {
+      if (members.some((slot) => serves(slot, wanting) && (isBooting(slot) || isIdle(slot)))) return false;
       const leftMs = since + patienceMs - this.#context.clock.now();
       if (leftMs > 0) {
         this.#lookAgainAfter(leftMs);
-        return;
+        return false;
       }
     }
-    this.#hooks.giveUp(leaver);
-    this.#grow(image, 1);
+    this.#hooks.giveUp(leaver, leaver.key === key ? 'tenant' : 'image');
+    this.#grow(wanting, 1);
+    return true;
+  }
+
+  /** Of its own, or a fresh one that isn't for somebody before it. */
+  #hasAny(wanting: Wanting, heads: readonly Wanting[]): boolean {
+    const { key, tenant } = wanting;
+    if (tenant === undefined) return this.#present(key) > 0;
+    if (this.#roster.bound({ key, tenant }).length > 0) return true;
+    let fresh = this.#roster.fresh(key).length;
+    for (const other of heads) {
+      if (other === wanting || fresh === 0) break;
+      if (other.key !== key || other.tenant === undefined) continue;
+      if (this.#roster.bound({ key, tenant: other.tenant }).length === 0) fresh--;
+    }
+    return fresh > 0;
+  }
+
+  /** Nobody waits for it. */
+  #isSpareable({ key, tenant }: Slot): boolean {
+    return this.#lines.count(key, tenant) === 0;
   }
 
   /** How many of so many may be booted now. */
@@ -113,12 +155,27 @@ export class Staffing {
 
   /** Whether there are more of its kind than are wanted. */
   hasSurplus(slot: Slot): boolean {
-    if (slot.reserve) return this.#roster.spares.length > this.#context.options.spares;
+    // What a tenant has used stands in for nobody else.
+    if (slot.reserve)
+      return slot.tenant !== undefined || this.#roster.spares.length > this.#context.options.spares;
     return slot.key !== this.#own || this.#present(this.#own) > this.#wanted();
   }
 
   #present(key: string): number {
     return this.#roster.of(key).length;
+  }
+
+  /** Its tenant has so many workers that it still has as many as the other when this one goes over. */
+  #hasMore(slot: Slot, { tenant }: Wanting): boolean {
+    if (slot.tenant === undefined || tenant === undefined) return false;
+    const held = (name: string) => count(this.#roster.members, (member) => member.tenant === name);
+    return held(slot.tenant) > held(tenant) + 1;
+  }
+
+  /** So many more workers of its kind its line could use. */
+  #missing(place: Place): number {
+    const free = count(this.#roster.bound(place), (slot) => slot.state.name !== 'running');
+    return Math.max(0, this.#lines.count(place.key, place.tenant) - free);
   }
 
   /** Runs of the image that run or wait. */
@@ -142,13 +199,12 @@ export class Staffing {
     return slot.key === this.#own && slot.state.name === 'running' && slot.runs >= maxRequests;
   }
 
-  /** So many members more, spares first, as far as there are places. */
-  #grow(image: ImageSource, wanted: number): void {
-    const key = imageKey(image);
+  /** So many members more, spares first, as far as there are places. With a tenant: its runs wait for them. */
+  #grow({ image, ...kind }: Kind & { image: ImageSource }, wanted: number): void {
     let missing = Math.min(wanted, this.#context.options.maxWorkers - this.#roster.members.length);
-    while (missing > 0 && this.#roster.promote(key)) missing--;
-    for (let n = this.mayBoot(key, missing); n > 0; n--)
-      this.#hooks.boot(image, { reserve: false, awaited: this.#present(key) < this.#demand(key) });
+    while (missing > 0 && this.#roster.promote(kind)) missing--;
+    for (let n = this.mayBoot(kind.key, missing); n > 0; n--)
+      this.#hooks.boot(image, { reserve: false, awaited: kind.tenant !== undefined });
   }
 
   #lookAgainAfter(ms: number): void {

@@ -35,9 +35,9 @@ class Captured extends Writable {
   }
 }
 
-/** Streams that are read as text, and a Ctrl-C that tests press. */
+/** Streams that are read as text, a Ctrl-C that tests press, and a SIGTERM that they send. */
 export function fakeDesk() {
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(exitCode: number) => void>();
   const stdout = new Captured();
   const stderr = new Captured();
   const desk: Desk = {
@@ -49,10 +49,10 @@ export function fakeDesk() {
       return () => listeners.delete(listener);
     },
   };
-  const pressCtrlC = () => {
-    for (const listener of listeners) listener();
+  const interrupt = (exitCode: number) => () => {
+    for (const listener of listeners) listener(exitCode);
   };
-  return { desk, stdout, stderr, pressCtrlC, listeners };
+  return { desk, stdout, stderr, pressCtrlC: interrupt(130), terminate: interrupt(143), listeners };
 }
 
 /** A host whose runtime does what `script` says. `closed` tells whether the runtime was ended. */

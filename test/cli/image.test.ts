@@ -187,9 +187,12 @@ describe('build', () => {
     );
   });
 
-  test('Ctrl-C ends it, with exit code 130', async () => {
+  test.each([
+    ['Ctrl-C', 130],
+    ['SIGTERM', 143],
+  ])('%s ends it, with exit code %i', async (signal, code) => {
     const { promise: started, resolve } = Promise.withResolvers<AbortSignal | undefined>();
-    const { host, pressCtrlC, listeners } = fake({
+    const { host, pressCtrlC, terminate, listeners } = fake({
       build: (_, options) => {
         resolve(options?.signal);
         return new Promise((_, reject) => {
@@ -198,10 +201,10 @@ describe('build', () => {
       },
     });
     const ended = cli.buildImage({ ...flags, recipe: 'data' }, host);
-    const signal = await started;
-    pressCtrlC();
-    expect(await ended).toBe(130);
-    expect([signal?.aborted, listeners.size]).toEqual([true, 0]);
+    const given = await started;
+    (signal === 'SIGTERM' ? terminate : pressCtrlC)();
+    expect(await ended).toBe(code);
+    expect([given?.aborted, listeners.size]).toEqual([true, 0]);
   });
 
   test('what fails is for the caller to print', async () => {

@@ -19,8 +19,11 @@ export interface VivariumOptions {
   env?: Readonly<Record<string, string>>;
   /** Text for stdin. Default: no stdin. `open`: a pipe that never ends. */
   stdin?: string | { open: true };
-  /** Called with all of stdout so far, each time it grows. `interrupt` is Ctrl-C: for the whole group. */
-  onStdout?: (text: string, program: { pid: number; interrupt(): void; closeStdout(): void }) => void;
+  /** Called with all of stdout so far, each time it grows. `interrupt` is Ctrl-C: for the whole group. `terminate` is SIGTERM. */
+  onStdout?: (
+    text: string,
+    program: { pid: number; interrupt(): void; terminate(): void; closeStdout(): void },
+  ) => void;
 }
 
 /** Runs the built command line as a user does: a process of its own. */
@@ -44,6 +47,7 @@ export function vivarium(args: readonly string[], options: VivariumOptions = {})
       interrupt: () => {
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
       },
+      terminate: () => child.kill('SIGTERM'),
       closeStdout: () => child.stdout?.destroy(),
     });
   });

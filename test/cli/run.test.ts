@@ -207,6 +207,32 @@ describe('Ctrl-C', () => {
     expect(listeners.size).toBe(0);
   });
 
+  test('SIGTERM does the same, and has an exit code of its own', async () => {
+    const { host, running, terminate, listeners } = started();
+    const ended = run(request(), host);
+    await running;
+    terminate();
+    expect(await ended).toBe(143);
+    expect(listeners.size).toBe(0);
+  });
+
+  test.each([
+    ['Ctrl-C', 'SIGTERM', 143],
+    ['SIGTERM', 'SIGTERM', 143],
+    ['SIGTERM', 'Ctrl-C', 130],
+  ])('%s and then %s ends it at once', async (first, second, code) => {
+    const { promise: running, resolve } = Promise.withResolvers<void>();
+    const { host, state, pressCtrlC, terminate } = fakeHost(() => {
+      resolve();
+      return new Promise(() => undefined);
+    });
+    const ended = run(request(), host);
+    await running;
+    for (const signal of [first, second]) (signal === 'SIGTERM' ? terminate : pressCtrlC)();
+    expect(await ended).toBe(code);
+    expect(state.closed).toBe(true);
+  });
+
   test('the second one ends it at once', async () => {
     const { promise: running, resolve } = Promise.withResolvers<void>();
     const { host, state, pressCtrlC } = fakeHost(() => {

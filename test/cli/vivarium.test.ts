@@ -132,6 +132,27 @@ describe('limits', () => {
     expect(ended.stderr).toContain('KeyboardInterrupt');
   });
 
+  test('SIGTERM: exit code 143, Python is interrupted first', async () => {
+    const code = 'try:\n  print(1)\n  while True: pass\nfinally: print(2)';
+    const ended = await vivarium(['run', '-c', code], {
+      onStdout(text, program) {
+        if (text === '1\n') program.terminate();
+      },
+    });
+    expect(ended).toMatchObject({ code: 143, stdout: '1\n2\n' });
+    expect(ended.stderr).toContain('KeyboardInterrupt');
+  });
+
+  test('SIGTERM: code that ignores it is killed', async () => {
+    const code = 'while True:\n  try:\n    print(1)\n    while True: pass\n  except KeyboardInterrupt: pass';
+    const ended = await vivarium(['run', '-c', code], {
+      onStdout(text, program) {
+        if (text === '1\n') program.terminate();
+      },
+    });
+    expect(ended.code).toBe(143);
+  });
+
   test('a reader that went away ends the program quietly', async () => {
     const { code, stderr } = await vivarium(['run', '-c', 'while True: print("x" * 1000)'], {
       onStdout: (_, process) => process.closeStdout(),

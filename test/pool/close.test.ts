@@ -50,6 +50,42 @@ it('is hastened by a second call', async () => {
   await closing;
 });
 
+it('gives a worker that does not end in order no longer than a second, or the grace period', async () => {
+  for (const [graceMs, takes] of [
+    [undefined, 1000],
+    [100, 100],
+  ] as const) {
+    const { runtime, advance } = subject({ size: 2 }, { shutdown: () => false });
+    await runtime.warm();
+    await settled();
+    let closed = false;
+    const closing = runtime.close({ graceMs }).then(() => {
+      closed = true;
+    });
+    await settled();
+    await advance(takes - 1);
+    expect([closed, runtime.engine.alive.length]).toEqual([false, 2]);
+    await advance(1);
+    await closing;
+  }
+});
+
+it('is hastened by a second call in that, too', async () => {
+  const { runtime, advance, clock } = subject({ size: 2 }, { shutdown: () => false });
+  await runtime.warm();
+  await settled();
+  const run = runtime.run('sleep 200');
+  const closing = runtime.close({ graceMs: 5000 });
+  await advance(200);
+  expect((await run).status).toBe('ok');
+  expect(runtime.engine.alive).toHaveLength(2);
+  const again = runtime.close({ graceMs: 0 });
+  await advance(0);
+  await Promise.all([closing, again]);
+  expect(runtime.engine.alive).toHaveLength(0);
+  expect(clock.pending).toBe(0);
+});
+
 it('ends boots under way', async () => {
   const { runtime } = subject({}, { boot: () => ({ delayMs: 1000 }) });
   const warming = runtime.warm();

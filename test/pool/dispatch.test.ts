@@ -118,7 +118,7 @@ it('leaves no timer of a run behind and keeps one while it lasts', async () => {
   await settled();
   expect(clock.pending).toBe(0);
   const run = runtime.run('sleep 10', { timeoutMs: Infinity });
-  expect(clock.pending).toBe(2); // the run's own and the script's
+  expect(clock.pending).toBe(3); // the run's own, its watchdog's and the script's
   clock.advance(10);
   await run;
   await settled();

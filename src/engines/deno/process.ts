@@ -33,6 +33,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let stderr = '';
   let gone = false;
+  let outOfMemory: string | undefined;
   const port = new StreamPort({
     auth: randomUUID(),
     write(chunks) {
@@ -61,7 +62,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
     if (process.platform !== 'win32') killGroup(child.pid);
   });
   child.on('close', (code, signal) => {
-    const outOfMemory = ended();
+    outOfMemory = ended();
     const how = describeEnd(code, signal, filter !== undefined);
     const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
     if (child.pid !== undefined) trace('worker.exited', { pid: child.pid, reason });
@@ -80,6 +81,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
       return currentPid();
     },
     exited,
+    outOfMemory: () => outOfMemory !== undefined,
     kill,
     ...(countsProcesses() && {
       usage() {

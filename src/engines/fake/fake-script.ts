@@ -1,5 +1,6 @@
 import type { Question, RunMessage } from '../../protocol/messages.ts';
 import type { RichResult, Value } from '../../runtime.ts';
+import type { Usage } from '../engine.ts';
 
 /** What a scripted worker is asked to run. */
 export interface FakeRun {
@@ -66,4 +67,8 @@ export interface FakeScript {
   boot?: (boot: { readonly id: string; readonly attempt: number; readonly image: string }) => FakeBoot;
   /** Whether a worker answers a ping. Default true. */
   ping?: (worker: string) => boolean;
+  /** Whether a worker that is told to ends in order, and not only by force. Default true. */
+  shutdown?: (worker: string) => boolean;
+  /** What a worker's place uses, asked while it runs something; what is thrown here it doesn't answer. Default: not known. */
+  usage?: (worker: string) => Usage | null;
 }

@@ -125,15 +125,17 @@ export class FakeWorker implements Worker {
   }
 
   async usage(): Promise<Usage | null> {
-    return null;
+    return this.#script.usage?.(this.id) ?? null;
   }
 
   kill(): void {
     this.#end({ expected: true, reason: 'killed' });
   }
 
-  async shutdown(): Promise<void> {
-    this.kill();
+  async shutdown(graceMs: number): Promise<void> {
+    const inOrder = this.#script.shutdown?.(this.id) ?? true;
+    using _timer = inOrder ? undefined : this.#clock.setTimeout(() => this.kill(), graceMs);
+    if (inOrder) this.kill();
     await this.exited;
   }
 
