@@ -40,7 +40,7 @@ function makeFile(name: string, text: string, mode: number): string {
 describe('Deno is replaced while the pool lives, then mended', () => {
   const faults: [string, string, () => void][] = [
     ['missing', 'which does not exist', () => rmSync(path)],
-    ['not executable', 'EACCES', () => replaceDeno(makeFile('plain', 'no program', 0o600))],
+    ['not executable', 'EACCES|Permission denied', () => replaceDeno(makeFile('plain', 'no program', 0o600))],
     [
       'no program at all',
       'ENOEXEC|error|did not boot|ended',

@@ -74,9 +74,15 @@ describe('whatever a source answers in turn', () => {
         fc.array(fc.constantFrom(...(Object.keys(answers) as Answer[])), { minLength: 1, maxLength: 6 }),
         async (turns) => {
           await using server = await serveInTurn(turns);
+          const named = [server.url];
           const cacheDir = join(folders.own, `cache-${caches++}`);
           const cache = (offline: boolean): WheelCache =>
-            new WheelCache({ cacheDir, sources: resolveSources({ offline }, {}), clock: hastyClock });
+            new WheelCache({
+              cacheDir,
+              // Only what the operator named may lie on the loopback.
+              sources: resolveSources({ offline }, { PIP_EXTRA_INDEX_URL: named.join(' ') }),
+              clock: hastyClock,
+            });
           const one = wanted(wheel, { kind: 'index', url: `${server.url}${wheel.fileName}` });
           const fetches: string[] = [];
           using _fetches = at('fetch', ({ url }) => fetches.push(url));
@@ -104,6 +110,7 @@ describe('whatever a source answers in turn', () => {
             await expect(cache(true).fetch([one])).rejects.toMatchObject({ details: { reason: 'network' } });
           expect(server.requests.length).toBe(asked);
           await using healthy = await serveInTurn(['well']);
+          named.push(healthy.url);
           const again = wanted(wheel, { kind: 'index', url: `${healthy.url}${wheel.fileName}` });
           const [found] = await cache(false).fetch([again]);
           expect(found?.bytes.length).toBe(wheel.bytes.length);
