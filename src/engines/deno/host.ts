@@ -79,15 +79,19 @@ async function launch(
   const plain = denoCommand(parts);
   const command = sandbox === 'os' ? await sandboxed(plain, [parts.supervisor, ...parts.readable]) : plain;
   const cgroup = cgroupIn(parent, maxResidentBytes);
-  const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
   try {
+    const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
     return startProcess(limited, () => {
       if (!cgroup?.close().outOfMemory) return undefined;
       return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
     });
   } catch (error) {
     cgroup?.close();
-    throw error;
+    if (error instanceof WorkerError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, {
+      cause: error,
+    });
   }
 }
 

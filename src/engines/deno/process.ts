@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LimitError, WorkerError } from '../../errors/errors.ts';
+import { LimitError } from '../../errors/errors.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
 import { trace } from '../../util/trace.ts';
 import type { Place } from '../channel-worker.ts';
@@ -19,8 +19,8 @@ const keptStderrBytes = 4096;
 const keptInfoBytes = 1024;
 
 /**
- * Starts a worker's process. `ended` is called when it is gone; what it returns says that the process ended for
- * its memory.
+ * Starts a worker's process; throws what the system says when it can't. `ended` is called when it is gone; what it
+ * returns says that the process ended for its memory.
  */
 export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
   const { filter } = command;
@@ -101,26 +101,19 @@ export function startProcess(command: Command, ended: () => string | undefined =
 }
 
 function spawned(command: Command): Child {
-  const failure = (why: string, cause?: unknown): WorkerError =>
-    new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
-  let child: Child;
-  try {
-    child = spawn(command.file, command.args, {
-      cwd: '/',
-      env: command.env,
-      // Node's types know of three.
-      stdio: Array(command.filter ? 5 : 3).fill('pipe') as ['pipe', 'pipe', 'pipe'],
-      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-      detached: process.platform !== 'win32',
-      windowsHide: true,
-    });
-  } catch (error) {
-    throw failure(error instanceof Error ? error.message : String(error), error);
-  }
+  const child = spawn(command.file, command.args, {
+    cwd: '/',
+    env: command.env,
+    // Node's types know of three.
+    stdio: Array(command.filter ? 5 : 3).fill('pipe') as ['pipe', 'pipe', 'pipe'],
+    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
   // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
   if ((child.stdin as Writable | undefined) === undefined) {
     child.once('error', () => {});
-    throw failure('too many files are open');
+    throw new Error('too many files are open');
   }
   return child;
 }
