@@ -32,8 +32,10 @@ async function main(): Promise<void> {
   const old = join(cache, `old-${process.pid}`);
   await mkdir(staged, { recursive: true });
   try {
-    const recipes = cp(join(root, 'python/recipes'), join(staged, 'recipes'), { recursive: true });
-    await Promise.all([compile(staged), bundle(join(staged, 'workers')), recipes]);
+    const scripts = ['recipes', 'probes'].map((name) =>
+      cp(join(root, 'python', name), join(staged, name), { recursive: true }),
+    );
+    await Promise.all([compile(staged), bundle(join(staged, 'workers')), ...scripts]);
     await writeManifest(join(staged, 'workers'));
     if (existsSync(join(root, 'dist'))) await rename(join(root, 'dist'), old);
     await rename(staged, join(root, 'dist'));

@@ -17,6 +17,7 @@ const rooms = [
   'engines',
   'catalog',
   'pool',
+  'probes',
   'store',
   'sessions',
   'leaks',

@@ -17,6 +17,7 @@ import {
   resolveRuntimeOptions,
 } from './pool/runtime-options.ts';
 import { SharedRuntimes } from './pool/shared-runtimes.ts';
+import type { ProbeOptions, SecurityReport } from './probes/probe-security.ts';
 import type { Diagnosis, Runtime } from './runtime.ts';
 
 export type { ImportedPackage } from './catalog/catalog.ts';
@@ -26,6 +27,8 @@ export type { BuiltImage, ImageBuildRequest, Images, WorkOptions } from './catal
 export type { DiagnoseOptions } from './engines/diagnose.ts';
 export type { Lock, LockedPackage, WheelSource } from './packages/lock.ts';
 export type { Logger, RecycleOptions, RuntimeOptions } from './pool/runtime-options.ts';
+export type { ProbeOptions, SecurityReport } from './probes/probe-security.ts';
+export type { ProbeResult } from './probes/run-probes.ts';
 export type { Diagnosis } from './runtime.ts';
 
 const shared = new SharedRuntimes();
@@ -198,6 +201,36 @@ export async function diagnose(options?: DiagnoseOptions): Promise<Diagnosis[]> 
   };
   return (await Promise.all([machine.diagnose(options), rest()])).flat();
 }
+
+/**
+ * Attacks a runtime of the engine `deno` on this machine, with canaries outside: some seconds. What gets through is in the
+ * report. Rejects when no worker starts.
+ */
+export async function probeSecurity(options: ProbeOptions = {}): Promise<SecurityReport> {
+  const [{ diagnose: machine }, { probeSecurity: probe }] = await Promise.all([
+    import('./engines/diagnose.ts'),
+    import('./probes/probe-security.ts'),
+  ]);
+  const versions = (await machine()).filter(({ name }) => probedParts.includes(name));
+  const { onBegin } = options;
+  const report = await probe(() => createRuntime(probedRuntime), {
+    ...options,
+    ...(onBegin && { onBegin: (facts, probes) => onBegin([...versions, ...facts], probes) }),
+  });
+  const facts = [...versions, ...report.facts];
+  return { ...report, facts, ok: report.ok && versions.every(({ ok }) => ok) };
+}
+
+/** Of what `diagnose` says: the parts that the boundary is made of. */
+const probedParts = ['node', 'pyodide', 'deno', 'os sandbox', 'process limits', 'memory limit'];
+const probedRuntime: RuntimeOptions = {
+  engine: 'deno',
+  size: 1,
+  spares: 1,
+  killGraceMs: 200,
+  healthCheckIntervalMs: 0,
+  limits: {},
+};
 
 /** Loads the chosen engine only. */
 async function createEngine(resolved: ResolvedRuntimeOptions): Promise<Engine> {

@@ -142,12 +142,15 @@ async function parse(args: readonly string[]): Promise<number> {
     .command('doctor')
     .description('say what is missing here, and the command that mends it')
     .option('--json', 'as one JSON document')
-    .action(async ({ json = false }: { json?: boolean }) => {
-      const [{ diagnose }, { reportDiagnoses }] = await Promise.all([
+    .option('--security', 'attack a worker of this machine instead, and say what held')
+    .action(async ({ json = false, security = false }: { json?: boolean; security?: boolean }) => {
+      const [{ diagnose, probeSecurity }, { reportDiagnoses, reportSecurity }] = await Promise.all([
         import('../node.ts'),
         import('./doctor.ts'),
       ]);
-      code = reportDiagnoses(await diagnose(), process.stdout, json);
+      code = security
+        ? await reportSecurity(probeSecurity, process.stdout, json)
+        : reportDiagnoses(await diagnose(), process.stdout, json);
     });
 
   program

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { InstallError, VivariumError, WorkerError } from '../errors/errors.ts';
+import { InstallError, LimitError, VivariumError, WorkerError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
 import {
   type AskMessage,
@@ -26,6 +26,8 @@ export interface Place {
   hold(held: boolean): void;
   /** Resolves, never rejects, with what is known of its end. */
   exited: Promise<string>;
+  /** Then, whether the system ended it for the memory it held. */
+  outOfMemory?(): boolean;
   /** Called at each of these points of a run. */
   onRun?(point: RunPoint, run: string): void;
 }
@@ -52,7 +54,11 @@ export class ChannelWorker implements Worker {
     onImage?: (bytes: Uint8Array) => void,
   ): Promise<ChannelWorker> {
     const channel = new Channel(place.port);
-    place.exited.then((reason) => channel.fail(new WorkerError('crashed', reason)));
+    place.exited.then((reason) =>
+      channel.fail(
+        place.outOfMemory?.() ? new LimitError('memory', reason) : new WorkerError('crashed', reason),
+      ),
+    );
     try {
       const ready = await channel.call(
         { kind: 'init', id: randomUUID(), version: protocolVersion, options: init },
@@ -94,7 +100,11 @@ export class ChannelWorker implements Worker {
     this.pid = place.pid;
     this.pyodide = ready.pyodide;
     this.bootMs = ready.bootMs;
-    this.exited = place.exited.then((reason) => ({ expected: this.#expected, reason }));
+    this.exited = place.exited.then((reason) => ({
+      expected: this.#expected,
+      reason,
+      ...(place.outOfMemory?.() && { outOfMemory: true }),
+    }));
     // Once the channel has failed nothing the place says counts any more.
     channel.closed.then(() => place.kill());
     place.hold(false);

@@ -6,6 +6,7 @@ import type { Fingerprint } from '../image/header.ts';
 import type { Diagnosis } from '../runtime.ts';
 import { findAssets } from './assets.ts';
 import { findDeno } from './deno/binary.ts';
+import { diagnoseBounds } from './deno/diagnose-bounds.ts';
 import { defaultCacheDir, ImageCache } from './image-cache.ts';
 
 export interface DiagnoseOptions {
@@ -22,12 +23,13 @@ const minFreeBytes = 200e6;
 const denoTimeoutMs = 10_000;
 const run = promisify(execFile);
 
-/** Looks at everything that a runtime needs on this machine. Starts Deno twice, changes nothing but an empty folder. */
+/** Looks at everything that a runtime needs on this machine. Starts Deno three times, changes nothing but an empty folder. */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis[]> {
   const cacheDir = options.cacheDir ?? defaultCacheDir();
   const assets = await findAssets().catch(asError);
   const fingerprint = assets instanceof Error ? assets : assets.fingerprint;
-  return Promise.all([
+  const bounds = diagnoseBounds(() => options.denoPath ?? findDeno());
+  const checks = await Promise.all([
     checkNode(options.nodeVersion ?? process.versions.node),
     checkPyodide(fingerprint),
     checkDeno(options.denoPath),
@@ -35,6 +37,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     checkImage(cacheDir, fingerprint),
     checkDisk(cacheDir),
   ]);
+  return [...checks, ...(await bounds)];
 }
 
 function checkNode(version: string): Diagnosis {

@@ -86,6 +86,8 @@ export interface WorkerExit {
   expected: boolean;
   /** What is known of it, in plain words. */
   reason: string;
+  /** The system ended it for the memory it held. */
+  outOfMemory?: true;
 }
 
 export interface RunSink {

@@ -3,7 +3,9 @@ import { type DecodedImage, encodeImage, libraryBytes, placePages } from '../ima
 import { type Fingerprint, type ImageContents, ImageError } from '../image/header.ts';
 import type { BuildPackages } from '../protocol/messages.ts';
 import { wasmPageBytes } from '../util/wasm.ts';
+import { Bridge } from './bridge.ts';
 import { ownDescriptors } from './devices.ts';
+import { freezeRealm } from './frozen-realm.ts';
 import { LibraryTracker } from './libraries.ts';
 import { clearDeadStack, heapTop, type MemoryLimit, scrubFreeMemory } from './memory.ts';
 import {
@@ -21,6 +23,7 @@ import {
 } from './pyodide-internals.ts';
 import { pythonFiles } from './python-files.ts';
 import { placeTree, readTree, reopenDescriptors } from './tree.ts';
+import { WaysOut } from './ways-out.ts';
 
 /** The bytes a kernel boots from, wherever the engine got them. */
 export interface KernelAssets {
@@ -110,6 +113,8 @@ async function bootFrom(
 ): Promise<Interpreter> {
   const { image, packages, verified } = assets;
   const libraries = new LibraryTracker();
+  const bridge = new Bridge();
+  const waysOut = new WaysOut();
   if (image === null) progress('stdlib', 0, 1, 'starting Python');
   else progress('image', 0, image.header.heapBytes, 'restoring the image');
   // Compiled by other threads while this one starts the main module.
@@ -128,14 +133,19 @@ async function bootFrom(
     },
     wrapImports(imports) {
       limit.wrapImports(imports);
+      waysOut.wrapImports(imports, assets.wasm);
+      bridge.wrapImports(imports);
       libraries.watch(imports);
     },
     print: () => {},
   });
   limit.install(module.memory);
   libraries.started(module);
+  waysOut.started(module);
   if (image !== null && compiling !== undefined) {
     restore(image, await compiling, { module, api, libraries, limit });
+    bridge.close(module);
+    freezeRealm();
     introduction.prepareDevices(module);
     reopenDescriptors(module.FS, image.header.tree);
     await verified;
@@ -144,6 +154,9 @@ async function bootFrom(
     return { module, api, libraries, executeAddress, python, contents };
   }
   finishBoot(api);
+  // Of those whose packages are imported next, too: what they leave in the heap comes back in every run.
+  bridge.close(module);
+  freezeRealm();
   introduction.prepareDevices(module);
   introduction.plan(packages);
   const executeAddress = importExecute(module, introduction);

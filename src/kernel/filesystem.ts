@@ -7,6 +7,7 @@ const imageTimeMs = Date.UTC(2025, 0, 1);
 const noSpace = 51;
 const maxPathBytes = 4096;
 const encoder = new TextEncoder();
+const notOriginal = 'only libraries of the image and of installed packages can be loaded';
 
 interface SavedNode {
   name: string;
@@ -46,6 +47,9 @@ export class LayeredFiles {
   readonly #modified = new Set<FsNode>();
   /** Made by a run, removed, and still open somewhere. */
   readonly #orphans = new Set<FsNode>();
+  /** Of these the bytes or the name are a run's own: neither the image nor an install has put them there. */
+  #foreign = new WeakSet<FsNode>();
+  #exempting = false;
   #imageNodes = Number.POSITIVE_INFINITY;
   #streams: { stream: FsStream; fd: number; position: number; flags: number }[] = [];
   #cwd = '/';
@@ -78,6 +82,7 @@ export class LayeredFiles {
     );
     this.#created.clear();
     this.#modified.clear();
+    this.#foreign = new WeakSet();
   }
 
   setQuota(quota: FileQuota): void {
@@ -89,15 +94,17 @@ export class LayeredFiles {
     return this.#exemptBytes;
   }
 
-  /** What is written meanwhile counts for no quota. */
+  /** What is written meanwhile counts for no quota, and libraries may be loaded from it. */
   exempt(write: () => void): void {
     const quota = this.#quota;
     const bytes = this.#bytes;
     const nodes = this.#created.size;
     this.#quota = { maxBytes: Number.POSITIVE_INFINITY, maxNodes: Number.POSITIVE_INFINITY };
+    this.#exempting = true;
     try {
       write();
     } finally {
+      this.#exempting = false;
       this.#quota = quota;
       this.#exemptBytes += this.#bytes - bytes;
       this.#exemptNodes += this.#created.size - nodes;
@@ -115,6 +122,7 @@ export class LayeredFiles {
     this.#modified.clear();
     this.#saved.clear();
     this.#orphans.clear();
+    this.#foreign = new WeakSet();
     this.#bytes = this.#exemptBytes = this.#exemptNodes = 0;
     fs.nextInode = this.#imageNodes;
     fs.streams.length = 0;
@@ -198,6 +206,7 @@ export class LayeredFiles {
 
   #touchBytes(node: FsNode): void {
     this.#modified.add(node);
+    if (!this.#exempting) this.#foreign.add(node);
     const saved = this.#touch(node);
     if (saved === undefined || node.contents !== saved.contents) return;
     this.#charge(node.usedBytes);
@@ -246,6 +255,7 @@ export class LayeredFiles {
       const node = createNode(parent, name, mode, rdev);
       this.#created.add(node);
       this.#modified.add(node);
+      if (!this.#exempting) this.#foreign.add(node);
       return node;
     };
     const destroyNode = fs.destroyNode.bind(fs);
@@ -281,6 +291,7 @@ export class LayeredFiles {
     const rename = dir.node.rename;
     dir.node.rename = (node, newParent, newName) => {
       this.#modified.add(node);
+      this.#foreign.add(node);
       this.#touch(node);
       this.#touch(node.parent);
       this.#touch(newParent);
@@ -314,6 +325,12 @@ export class LayeredFiles {
     };
     // `msync` of a memory map writes by this name.
     memfs.stream_ops.write = guarded;
+    const readFile = fs.readFile.bind(fs);
+    fs.readFile = (path, options) => {
+      const { node } = fs.lookupPath(path, { follow: true });
+      if (!fs.isFile(node.mode) || this.#foreign.has(node)) throw new Error(notOriginal);
+      return readFile(path, options);
+    };
   }
 }
 

@@ -71,6 +71,8 @@ export interface FileSystem {
   closeStream(fd: number): void;
   createStream(stream: object, fd: number): FsStream;
   writeFile(path: string, data: Uint8Array, options?: { canOwn?: boolean }): void;
+  /** Emscripten reads libraries by it, and nothing else. */
+  readFile(path: string, options?: object): Uint8Array;
   chdir(path: string): void;
   isDir(mode: number): boolean;
   isFile(mode: number): boolean;
@@ -151,6 +153,14 @@ export interface PyodideModule {
   _malloc(bytes: number): number;
   _free(pointer: number): void;
   stringToNewUTF8(text: string): number;
+  UTF8ToString(pointer: number): string;
+  ___errno_location(): number;
+  /** Takes a format and a pointer to its arguments. */
+  ___dl_seterr(format: number, args: number): void;
+  _PyErr_Occurred(): number;
+  _PyErr_SetString(type: number, message: number): void;
+  /** Where the pointer to the class is. */
+  _PyExc_RuntimeError: number;
 }
 
 interface PyodideApi {

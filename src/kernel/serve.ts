@@ -25,6 +25,8 @@ export interface KernelHost {
 }
 
 const idleMs = 200;
+// The realm loses them before the kernel boots.
+const { setTimeout, clearTimeout } = globalThis;
 const chunkBytes = 16 * 1024 * 1024;
 
 /** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */

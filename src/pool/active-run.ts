@@ -1,4 +1,5 @@
 import type { Worker } from '../engines/engine.ts';
+import { LimitError } from '../errors/errors.ts';
 import type { ResultMessage, RewoundMessage } from '../protocol/messages.ts';
 import type { Execution } from '../runtime.ts';
 import type { PoolContext } from './context.ts';
@@ -81,7 +82,8 @@ export class ActiveRun {
     if (this.#ended) return;
     const known = error instanceof Error ? error.message : String(error);
     const message = `The worker was lost while it ran the code: ${known}`;
-    this.#hooks.lost({ code: 'crashed', message, cause: error });
+    const code = error instanceof LimitError && error.code === 'memory' ? 'memory' : 'crashed';
+    this.#hooks.lost({ code, message, cause: error });
   }
 
   end(): void {

@@ -1,14 +1,15 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { resolveRuntimeOptions } from './runtime-options.ts';
 
 const MiB = 2 ** 20;
-const resolve = (options: object, env: Record<string, string> = {}, cpus = 8) =>
+const resolve = (options: object, env: Record<string, string | undefined> = {}, cpus = 8) =>
   resolveRuntimeOptions(options, env, cpus);
 
 it('has the defaults that are promised, frozen', () => {
   const options = resolve({});
   expect(options).toMatchObject({
     engine: 'deno',
+    sandbox: 'process',
     pool: true,
     minWorkers: 3,
     maxWorkers: 3,
@@ -197,4 +198,26 @@ it.each([null, 3, 'x', [[]]])('refuses %j for options', (given) => {
   expect(() => Reflect.apply(resolveRuntimeOptions, undefined, [given])).toThrow(
     /^createRuntime: options must be an object, not /,
   );
+});
+
+describe('the sandbox', () => {
+  it.each([
+    [undefined, undefined, 'process'],
+    ['process', 'process', 'process'],
+    ['os', undefined, 'os'],
+    ['os', 'process', 'os'],
+    [undefined, 'os', 'os'],
+    ['process', 'OS', 'os'],
+  ] as const)('is the stricter of %s (the option) and %s (the operator)', (sandbox, operator, wanted) => {
+    expect(resolve({ sandbox }, { VIVARIUM_SANDBOX: operator }).sandbox).toBe(wanted);
+  });
+
+  it('can’t be had in a thread of the program, whoever asks for it', () => {
+    expect(() => resolve({ engine: 'node', sandbox: 'os' })).toThrow(
+      /engine 'node' is no sandbox: sandbox 'os'/,
+    );
+    expect(() => resolve({ engine: 'node' }, { VIVARIUM_SANDBOX: 'os' })).toThrow(/VIVARIUM_SANDBOX=os/);
+    expect(() => resolve({}, { VIVARIUM_SANDBOX: 'jail' })).toThrow(/VIVARIUM_SANDBOX must be process or os/);
+    expect(resolve({ engine: 'node' }).sandbox).toBe('process');
+  });
 });

@@ -1,5 +1,5 @@
 import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
-import { InternalError, WorkerError } from '../errors/errors.ts';
+import { InternalError, LimitError, WorkerError } from '../errors/errors.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
@@ -294,7 +294,8 @@ export class Slot {
 
   #exited(exit: WorkerExit): void {
     if (this.#state.name === 'dead') return;
-    if (this.#run) this.#run.crashed(new Error(exit.reason));
+    if (this.#run)
+      this.#run.crashed(exit.outOfMemory ? new LimitError('memory', exit.reason) : new Error(exit.reason));
     else if (this.live) this.#lose('crashed', exit.reason);
     this.#apply({ type: 'exited' });
     this.#gone.resolve();

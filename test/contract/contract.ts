@@ -17,8 +17,23 @@ import { values } from './values.ts';
 /** For both bindings: room to queue many runs on one worker, and quick ends. */
 export const defaults = { maxQueue: 100, killGraceMs: 500, healthCheckIntervalMs: 0 };
 
+const allThemes = [
+  values,
+  input,
+  output,
+  display,
+  errors,
+  files,
+  asyncio,
+  record,
+  limits,
+  rewind,
+  isolation,
+  javascript,
+];
+
 /** Every case that an engine must pass. A binding file names the engine and says how to make a runtime on it. */
-export function contract(engine: string, make: MakeRuntime): void {
+export function contract(engine: string, make: MakeRuntime, themes: readonly Theme[] = allThemes): void {
   describe(`${engine} engine`, () => {
     let shared: Runtime | undefined;
     beforeAll(async () => {
@@ -36,21 +51,10 @@ export function contract(engine: string, make: MakeRuntime): void {
       },
       run: (code, options) => subject.runtime.run(code, options),
     };
-    for (const theme of [
-      values,
-      input,
-      output,
-      display,
-      errors,
-      files,
-      asyncio,
-      record,
-      limits,
-      rewind,
-      isolation,
-      javascript,
-    ]) {
+    for (const theme of themes) {
       describe(theme.name, () => theme(subject));
     }
   });
 }
+
+type Theme = (subject: Subject) => void;

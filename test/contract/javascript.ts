@@ -42,14 +42,21 @@ export function javascript(subject: Subject): void {
       expect(await evaluate(subject.run(code))).toStrictEqual([]);
     });
 
-    it('that a run digs up costs it its worker, and the next run finds a clean one', async () => {
-      const code = 'from pyodide.ffi import to_js\nto_js([1]).constructor.leftover = 1';
-      const first = await subject.run(code);
-      const second = await ok(
-        subject.run('from pyodide.ffi import to_js\nhasattr(to_js([1]).constructor, "leftover")'),
-      );
-      expect(second.value).toBe(false);
-      expect(second.worker.id).not.toBe(first.worker.id);
+    it('can’t be dug up', async () => {
+      const code = py`
+        import pyodide.ffi as ffi
+        said = []
+        for make in (lambda: ffi.to_js([1]), lambda: ffi.to_js({'a': 1}), lambda: ffi.create_proxy(print)):
+            try:
+                said.append(repr(make()))
+            except Exception as error:
+                said.append(str(error.__cause__ or type(error).__name__))
+        said
+      `;
+      const first = await ok(subject.run(code));
+      const none = 'there is no JavaScript here';
+      expect(first.value).toStrictEqual([none, none, 'InternalError']);
+      expect(await evaluate(subject.run('1'))).toBe(1);
     });
   });
 }

@@ -109,6 +109,50 @@ describe.runIf(process.platform === 'linux')('what a worker uses', () => {
   });
 });
 
+describe.runIf(process.platform === 'linux')('the cgroup of a worker', () => {
+  // A folder stands in for one: the kernel's part isn't tested here.
+  async function named(): Promise<{ cgroups: string; engine: Engine }> {
+    const cgroups = await mkdtemp(join(dir, 'cgroups-'));
+    await writeFile(join(cgroups, 'cgroup.subtree_control'), 'memory pids');
+    vi.stubEnv('VIVARIUM_CGROUP', cgroups);
+    return {
+      cgroups,
+      engine: createDenoEngine({ image: true, cacheDir: join(dir, 'cache'), maxResidentBytes }),
+    };
+  }
+
+  it('holds it from its start', async () => {
+    const { cgroups, engine } = await named();
+    const other = await engine.start(startOptions());
+    const [own = ''] = (await readdir(cgroups)).filter((name) => name.startsWith('vivarium-'));
+    expect(await readFile(join(cgroups, own, 'cgroup.procs'), 'utf8')).toBe(`${other.pid}\n`);
+    expect(await readFile(join(cgroups, own, 'memory.max'), 'utf8')).toBe(String(maxResidentBytes));
+    await end(other);
+  });
+
+  it('makes its end for memory be told as that', async () => {
+    const { cgroups, engine } = await named();
+    const other = await engine.start(startOptions());
+    const [own = ''] = (await readdir(cgroups)).filter((name) => name.startsWith('vivarium-'));
+    const { result, printed } = run(other, 'print("go", flush=True)\nwhile True: pass');
+    await printed('go');
+    await writeFile(join(cgroups, own, 'memory.events'), 'low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\n');
+    process.kill(other.pid ?? -1, 'SIGKILL');
+    const message = expect.stringContaining('more than 700 MiB');
+    await expect(result).rejects.toMatchObject({ code: 'memory', message });
+    expect(await other.exited).toStrictEqual({ expected: false, reason: message, outOfMemory: true });
+  });
+
+  it('is needed to start when it is named', async () => {
+    vi.stubEnv('VIVARIUM_CGROUP', join(dir, 'nowhere'));
+    const other = createDenoEngine({ image: true, cacheDir: join(dir, 'cache') });
+    await expect(other.start(startOptions())).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: expect.stringContaining('VIVARIUM_CGROUP'),
+    });
+  });
+});
+
 describe.runIf(process.platform === 'linux')('the end of a worker', () => {
   it('is that of what it started, too', async () => {
     const link = join(dir, 'child');

@@ -92,6 +92,17 @@ describe('a binary that is no Deno', () => {
     await vi.waitFor(() => expect(isRunning(left)).toBe(false), { timeout: 10_000 });
   });
 
+  it('takes along what it started when it ends by itself', async () => {
+    const link = join(dir, 'left');
+    await binary(`sleep 1000 & ln -s $! ${link}; exit 3`);
+    await expect(engine.start(startOptions())).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: expect.stringContaining('code 3'),
+    });
+    const left = await pidIn(link);
+    await vi.waitFor(() => expect(isRunning(left)).toBe(false), { timeout: 10_000 });
+  });
+
   it('is ended when the boot is aborted', async () => {
     const file = join(dir, 'aborted');
     await binary(`ln -s $$ ${file}; exec sleep 1000`);

@@ -165,9 +165,13 @@ describe.skipIf(!available)('the end of a worker in the sandbox of the operating
 
   it('comes with that of its host, also when it can’t notice it', async () => {
     const host = fileURLToPath(new URL('../../dist/engines/deno/host.js', import.meta.url));
-    const child = spawn(process.execPath, [fixture('host.mjs'), host, dir, 'os'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      process.execPath,
+      [fixture('host.mjs'), host, join(dir, 'cache'), JSON.stringify({ image: true, sandbox: 'os' })],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     const line = await new Promise<string>((resolve) =>
       child.stdout.once('data', (data) => resolve(String(data))),
     );

@@ -1,4 +1,4 @@
-/** By the same oracles as the fuzzer, inputs that are put together by shape: it rarely gets that far by chance. */
+/** T33, by the same oracles as the fuzzer: inputs that are put together by shape. It rarely gets that far by chance. */
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { fromWire, toWire } from '../../src/errors/wire.ts';

@@ -21,7 +21,7 @@ it.runIf(process.platform === 'linux').each([
     'files',
     'import itertools\nfor n in itertools.count():\n    with open(f"f{n}", "wb") as f: f.write(b"x" * (1 << 20))',
   ],
-])('kills a worker that goes beyond its memory by %s', async (_, code) => {
+])('T46: kills a worker that goes beyond its memory by %s', async (_, code) => {
   await using runtime = await createRuntime({ size: 1, maxResidentBytes });
   const { pid = 0 } = (await runtime.run('1')).worker;
   let peak = 0;

@@ -70,7 +70,7 @@ describe.each<Isolation>(['rewind', 'none'])('tenants under isolation %s', (isol
     return runtime.run(look, { tenant, globals, timeoutMs: 60_000 });
   }
 
-  it.each(['b', undefined])('tenant %s finds nothing of what tenant a left', async (tenant) => {
+  it.each(['b', undefined])('T40: tenant %s finds nothing of what tenant a left', async (tenant) => {
     const marker = randomBytes(24).toString('hex');
     const left = await runtime.run(leave, { tenant: 'a', globals: { marker } });
     expect(left).toMatchObject({ status: 'ok' });
@@ -82,7 +82,7 @@ describe.each<Isolation>(['rewind', 'none'])('tenants under isolation %s', (isol
   });
 });
 
-it('finds what the same tenant left, where its state is kept', async () => {
+it('T40: finds what the same tenant left, where its state is kept', async () => {
   await using runtime = await createRuntime({ size: 1, isolation: 'none' });
   const marker = randomBytes(24).toString('hex');
   await runtime.run(leave, { tenant: 'a', globals: { marker } });

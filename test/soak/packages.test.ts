@@ -9,7 +9,7 @@ const runs = Number(process.env.VIVARIUM_SOAK_PACKAGES ?? 2000);
 const { folder, missing } = await mirrorForTests(['numpy', 'pandas', 'matplotlib', 'pillow']);
 
 describe.skipIf(folder === undefined)(`packages (wheels missing: ${missing.join(', ') || 'none'})`, () => {
-  it(`${runs} mixed runs leave nothing behind and memory flat`, { timeout: 1_200_000 }, async () => {
+  it(`F18: ${runs} mixed runs leave nothing behind and memory flat`, { timeout: 1_200_000 }, async () => {
     await using runtime = await createRuntime({
       engine: 'deno',
       image: 'data',

@@ -6,7 +6,7 @@ import { growth, soak } from './mix.ts';
 /** 10000 is the figure that `docs/performance.md` tells; the default is what every change can afford. */
 const runs = Number(process.env.VIVARIUM_SOAK ?? 2000);
 
-it(`${runs} mixed runs on one pool leave nothing behind and its memory flat`, {
+it(`F18: ${runs} mixed runs on one pool leave nothing behind and its memory flat`, {
   timeout: 600_000,
 }, async () => {
   await using runtime = await createRuntime({

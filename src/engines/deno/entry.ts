@@ -84,7 +84,6 @@ function start({ signals, mailbox }: SharedMemory): void {
     },
     lockDown() {
       for (const name of ['read', 'import']) revokeSync({ name });
-      Reflect.deleteProperty(globalThis, 'gc');
     },
     ...(gc === undefined ? {} : { collectGarbage: gc }),
   });

@@ -23,6 +23,11 @@ export function createDenoEngine(options: EngineOptions): Engine {
   const assets = findAssets();
   // Reported by the first start.
   assets.catch(() => {});
+  let found: CgroupParent | undefined | null = null;
+  const cgroupParent = (): CgroupParent | undefined => {
+    if (found === null) found = hasShell() ? findCgroupParent() : undefined;
+    return found;
+  };
 
   const start = async (startOptions: StartOptions): Promise<ChannelWorker> => {
     const { glueUrl, wasmUrl, stdlibUrl, fingerprint: installed } = await assets;
@@ -37,7 +42,7 @@ export function createDenoEngine(options: EngineOptions): Engine {
       const supervisor = toPath(workerUrl('deno-supervisor.js').href);
       const { maxHeapBytes } = bootOptions.init;
       const parts = { deno, supervisor, readable: readable.map(toPath), maxHeapBytes };
-      const place = await launch(parts, options);
+      const place = await launch(parts, options, cgroupParent());
       const worker = await ChannelWorker.start(
         place,
         {
@@ -69,28 +74,34 @@ function toPath(url: string): string {
 async function launch(
   parts: DenoParts,
   { sandbox = 'process', maxResidentBytes = 2 * parts.maxHeapBytes + besideHeapBytes }: EngineOptions,
+  parent: CgroupParent | undefined,
 ): Promise<Place> {
   const plain = denoCommand(parts);
   const command = sandbox === 'os' ? await sandboxed(plain, [parts.supervisor, ...parts.readable]) : plain;
-  const cgroup = cgroupFor(maxResidentBytes);
-  const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
-  return startProcess(limited, () => {
-    if (!cgroup?.close().outOfMemory) return undefined;
-    return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
-  });
+  const cgroup = cgroupIn(parent, maxResidentBytes);
+  try {
+    const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
+    return startProcess(limited, () => {
+      if (!cgroup?.close().outOfMemory) return undefined;
+      return `the system ended it for holding more than ${Math.floor(maxResidentBytes / 2 ** 20)} MiB of memory`;
+    });
+  } catch (error) {
+    cgroup?.close();
+    if (error instanceof WorkerError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, {
+      cause: error,
+    });
+  }
 }
 
-let cgroupParent: CgroupParent | undefined | null = null;
-
 /** Undefined where no cgroup can be had: memory is watched from outside in any case. */
-function cgroupFor(memoryBytes: number): Cgroup | undefined {
-  if (!hasShell()) return undefined;
-  if (cgroupParent === null) cgroupParent = findCgroupParent();
-  if (cgroupParent === undefined) return undefined;
+function cgroupIn(parent: CgroupParent | undefined, memoryBytes: number): Cgroup | undefined {
+  if (parent === undefined) return undefined;
   try {
-    return makeCgroup(cgroupParent, memoryBytes);
+    return makeCgroup(parent, memoryBytes);
   } catch (cause) {
-    if (!cgroupParent.named) return undefined;
+    if (!parent.named) return undefined;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new WorkerError('boot_failed', `no cgroup can be made for the worker: ${why}`, { cause });
   }

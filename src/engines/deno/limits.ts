@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from './command.ts';
 
@@ -40,10 +40,12 @@ export function hasShell(): boolean {
  * Has the kernel hold the process, and all that it may start, to limits: no core dump, no byte into a file, few
  * descriptors, and on Linux an end to its writable memory far above what is watched, so that what can be taken between
  * two looks of the watchdog is bounded. (A number of processes is not among them: the kernel counts those of the user,
- * and threads.) Where there is no shell the command is left as it is.
+ * and threads.) Where there is no shell the command is left as it is. Throws what the system says when the program can't be
+ * started: the shell would say it in words of its own.
  */
 export function limitProcess(command: Command, { maxResidentBytes, cgroupProcs }: ProcessLimits): Command {
   if (!hasShell()) return command;
+  accessSync(command.file, constants.X_OK);
   const dataBytes = maxResidentBytes + reservedBytes + availableParallelism() * reservedPerProcessor;
   const dataKilobytes = process.platform === 'linux' ? String(Math.ceil(dataBytes / 1024)) : '';
   const args = ['-c', script, limiterName, cgroupProcs ?? '', dataKilobytes, command.file, ...command.args];

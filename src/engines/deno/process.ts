@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LimitError, WorkerError } from '../../errors/errors.ts';
+import { LimitError } from '../../errors/errors.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
 import { trace } from '../../util/trace.ts';
 import type { Place } from '../channel-worker.ts';
@@ -19,22 +19,12 @@ const keptStderrBytes = 4096;
 const keptInfoBytes = 1024;
 
 /**
- * Starts a worker's process. `ended` is called when it is gone; what it returns says that the process ended for
- * its memory.
+ * Starts a worker's process; throws what the system says when it can't. `ended` is called when it is gone; what it
+ * returns says that the process ended for its memory.
  */
 export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
   const { filter } = command;
-  const child = started(ended, () =>
-    spawn(command.file, command.args, {
-      cwd: '/',
-      env: command.env,
-      // Node's types know of three.
-      stdio: (filter ? Array(5).fill('pipe') : ['pipe', 'pipe', 'pipe']) as ['pipe', 'pipe', 'pipe'],
-      // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
-      detached: process.platform !== 'win32',
-      windowsHide: true,
-    }),
-  );
+  const child = spawned(command);
   if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
   /** Of Deno itself, when another process starts it and waits for its end. */
   let inner: number | undefined;
@@ -43,6 +33,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let stderr = '';
   let gone = false;
+  let outOfMemory: string | undefined;
   const port = new StreamPort({
     auth: randomUUID(),
     write(chunks) {
@@ -54,10 +45,10 @@ export function startProcess(command: Command, ended: () => string | undefined =
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
   });
-  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
   const end = (): void => {
     if (!gone) killTree(child.pid, inner);
   };
+  // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
   child.stdin.on('error', end);
   child.stdout.on('end', end);
   child.on('error', (error) => {
@@ -67,12 +58,14 @@ export function startProcess(command: Command, ended: () => string | undefined =
   });
   child.on('exit', () => {
     gone = true;
+    // What it left: a process that it started, or that of bubblewrap when that came to grief in between.
+    if (process.platform !== 'win32') killGroup(child.pid);
   });
   child.on('close', (code, signal) => {
-    const outOfMemory = ended();
+    outOfMemory = ended();
     const how = describeEnd(code, signal, filter !== undefined);
     const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
-    if (child.pid !== undefined) trace('worker.exited', { pid: inner ?? child.pid, reason });
+    if (child.pid !== undefined) trace('worker.exited', { pid: child.pid, reason });
     resolve(reason);
     port.end(outOfMemory ? new LimitError('memory', reason) : new Error(reason));
   });
@@ -81,23 +74,25 @@ export function startProcess(command: Command, ended: () => string | undefined =
     // A process that left its group could hold them open, and its end would not be told.
     for (const pipe of pipesOf(child)) pipe.destroy();
   };
+  const currentPid = (): number | undefined => inner ?? child.pid;
   return {
     port,
     get pid() {
-      return inner ?? child.pid;
+      return currentPid();
     },
     exited,
+    outOfMemory: () => outOfMemory !== undefined,
     kill,
-    onRun(point, run) {
-      const pid = inner ?? child.pid;
-      if (pid !== undefined) trace(point, { pid, run });
-    },
     ...(countsProcesses() && {
       usage() {
-        const pid = inner ?? child.pid;
+        const pid = currentPid();
         return gone || pid === undefined ? null : processUsage(pid);
       },
     }),
+    onRun(point, run) {
+      const pid = currentPid();
+      if (pid !== undefined) trace(point, { pid, run });
+    },
     hold(held) {
       for (const handle of [child, ...pipesOf(child)] as Partial<Socket>[])
         (held ? handle.ref : handle.unref)?.call(handle);
@@ -105,22 +100,20 @@ export function startProcess(command: Command, ended: () => string | undefined =
   };
 }
 
-/** Throws `WorkerError` when there is no process, and calls `ended`. */
-function started(ended: () => void, start: () => Child): Child {
-  const failed = (why: string, cause?: unknown): WorkerError => {
-    ended();
-    return new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, { cause });
-  };
-  let child: Child;
-  try {
-    child = start();
-  } catch (error) {
-    throw failed(error instanceof Error ? error.message : String(error), error);
-  }
+function spawned(command: Command): Child {
+  const child = spawn(command.file, command.args, {
+    cwd: '/',
+    env: command.env,
+    // Node's types know of three.
+    stdio: Array(command.filter ? 5 : 3).fill('pipe') as ['pipe', 'pipe', 'pipe'],
+    // A group of its own: Ctrl-C in a terminal is for the host, which then interrupts Python and keeps the worker.
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
   // Where no descriptor is left for the pipes Node gives back a child without them, and an error a moment later.
   if ((child.stdin as Writable | undefined) === undefined) {
     child.once('error', () => {});
-    throw failed('too many files are open');
+    throw new Error('too many files are open');
   }
   return child;
 }
@@ -150,10 +143,17 @@ function pipesOf(child: Child): Socket[] {
  * would take leave of its child.
  */
 function killTree(pid: number | undefined, inner: number | undefined): void {
-  if (pid === undefined) return;
+  if (inner === undefined || parentOf(inner) !== pid) killGroup(pid);
+  else endProcess(inner);
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid !== undefined) endProcess(process.platform === 'win32' ? pid : -pid);
+}
+
+function endProcess(pid: number): void {
   try {
-    if (inner !== undefined && parentOf(inner) === pid) process.kill(inner, 'SIGKILL');
-    else process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
   } catch {
     // It ended before.
   }

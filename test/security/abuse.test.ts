@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRuntime } from '../../src/node.ts';
 import type { Execution, ExecutionStatus, RunOptions, Runtime } from '../../src/runtime.ts';
@@ -27,46 +24,34 @@ describe('bad input on the deno engine', () => {
     return execution;
   }
 
-  it.each(attacks)('$name ends in $ends', async ({ code, ends, lost, options }) => {
+  it.each(attacks)('$row: $name ends in $ends', async ({ code, ends, lost, options }) => {
     const execution = await attack(code, options);
     expect(ends).toContain(outcome(execution));
     if (lost !== undefined) expect(execution.worker.lost).toBe(lost);
     if (execution.status !== 'ok') expect(execution.error?.message).toBeTruthy();
   });
 
-  it('runs no program of the host', async () => {
-    const canary = join(tmpdir(), `vivarium-canary-${process.pid}`);
-    const code = [
-      'import os, subprocess',
-      `for attempt in (os.system, os.popen, lambda c: subprocess.run(c, shell=True)):`,
-      `    try: attempt("touch ${canary}")`,
-      '    except BaseException: pass',
-    ].join('\n');
-    await attack(code);
-    expect(existsSync(canary)).toBe(false);
-  });
-
-  it('a syntax error: says where', async () => {
+  it('T49: a syntax error: says where', async () => {
     const { error } = await attack('x = 1\nprint("a" "b"\ny = 2');
     expect(error).toMatchObject({ name: 'SyntaxError', line: 2, column: 6 });
     expect(error?.traceback.join('\n')).toContain('^');
   });
 
-  it.each([0, 3])('os._exit(%d): an exit code is not a success', async (code) => {
+  it.each([0, 3])('T48: os._exit(%d): an exit code is not a success', async (code) => {
     const execution = await attack(`import os\nprint("before", flush=True)\nos._exit(${code})`);
     expect(execution).toMatchObject({ status: 'crashed', stdout: 'before\n', worker: { lost: true } });
     expect(execution.error?.message).toBeTruthy();
     expect(() => execution.unwrap()).toThrow(expect.objectContaining({ code: 'crashed', retryable: true }));
   });
 
-  it('one gigabyte of output: bounded, marked, and the run ends well', async () => {
+  it('T45: one gigabyte of output: bounded, marked, and the run ends well', async () => {
     const code = 'line = "x" * (1 << 20)\nfor _ in range(1024):\n    print(line)\n"done"';
     const execution = await attack(code, { timeoutMs: 30_000, outputBytes: 1 << 20 });
     expect(execution).toMatchObject({ status: 'ok', value: 'done', truncated: { stdout: true } });
     expect(Buffer.byteLength(execution.stdout)).toBeLessThanOrEqual(1 << 20);
   });
 
-  it('a million files: no more than the cap comes back', async () => {
+  it('T46: a million files: no more than the cap comes back', async () => {
     const code = 'for i in range(1_000_000):\n    open(f"f{i}", "w").close()';
     const execution = await attack(code, { timeoutMs: 5_000, fileCount: 100 });
     expect(execution.files.length).toBeLessThanOrEqual(100);
@@ -74,13 +59,13 @@ describe('bad input on the deno engine', () => {
     expect(execution.truncated.files || execution.status !== 'ok').toBe(true);
   });
 
-  it('a value nested 100,000 deep: cut and marked', async () => {
+  it('T33: a value nested 100,000 deep: cut and marked', async () => {
     const execution = await attack('x = []\nfor _ in range(100_000):\n    x = [x]\nx');
     expect(execution.status).toBe('ok');
     expect(JSON.stringify(execution.value).length).toBeLessThan(100_000);
   });
 
-  it('a storm of runs that crash: each is told, none hangs', async () => {
+  it('T48: a storm of runs that crash: each is told, none hangs', async () => {
     const runs = Array.from({ length: 4 }, (_, i) =>
       i % 2 === 0 ? runtime.run('import os\nos._exit(1)') : runtime.run(`${i}`),
     );
