@@ -72,7 +72,9 @@ export class Oracle {
   readonly #others: readonly number[];
   readonly #followed: Followed[] = [];
   readonly #spawned = new Set<number>();
-  readonly #listening: Disposable;
+  /** Process ids by run. */
+  readonly #sentTo = new Map<string, number>();
+  readonly #listening = new DisposableStack();
   readonly #unsubscribe: () => void;
   #before: { ended: number; descriptors: number; bytes: number } | undefined;
 
@@ -81,7 +83,8 @@ export class Oracle {
     this.#size = size;
     this.#folders = folders;
     this.#others = others;
-    this.#listening = at('worker.spawned', ({ pid }) => this.#spawned.add(pid));
+    this.#listening.use(at('worker.spawned', ({ pid }) => this.#spawned.add(pid)));
+    this.#listening.use(at('run.sent', ({ pid, run }) => this.#sentTo.set(run, pid)));
     this.#unsubscribe = runtime.subscribe((event) => this.events.push(event));
   }
 
@@ -90,6 +93,15 @@ export class Oracle {
     await this.runtime.warm();
     await this.#quiet();
     this.#before = { ended: this.#ended, descriptors: descriptorsOf(process.pid).length, bytes: ownBytes() };
+  }
+
+  /** Waits until the run was handed to a worker, and tells that one's process. */
+  workerOf({ id }: Run): Promise<number> {
+    return eventually(() => {
+      const pid = this.#sentTo.get(id);
+      if (pid === undefined) throw new Error(`${id} was not sent`);
+      return pid;
+    });
   }
 
   /** `kill -9`; resolves when the pool knows it. */
@@ -181,7 +193,7 @@ export class Oracle {
   }
 
   [Symbol.dispose](): void {
-    this.#listening[Symbol.dispose]();
+    this.#listening.dispose();
     this.#unsubscribe();
   }
 
