@@ -175,7 +175,7 @@ describe.skipIf(!available)('the end of a worker in the sandbox of the operating
     const line = await new Promise<string>((resolve) =>
       child.stdout.once('data', (data) => resolve(String(data))),
     );
-    const inner = Number(line);
+    const inner = Number.parseInt(line, 10);
     const outer = await outerOf(inner);
     process.kill(inner, 'SIGSTOP');
     child.kill('SIGKILL');
