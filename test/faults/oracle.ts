@@ -163,12 +163,12 @@ export class Oracle {
    * Each run has ended in exactly one way, in time and as it may; the next run works, on every worker; nothing is left
    * but the workers of the pool: no process, descriptor, file or memory. Empty when all of it holds, else what doesn't.
    */
-  async judge(): Promise<string[]> {
+  async judge(patienceMs: number = settleMs): Promise<string[]> {
     const before = this.#before;
     if (before === undefined) throw new Error('begin() first');
     const longest = Math.max(0, ...this.#followed.map(({ timeoutMs }) => timeoutMs));
     const all = Promise.all(this.#followed.map(({ whole }) => whole)).then(() => true);
-    const ended = await within(longest + lateMs + settleMs, all);
+    const ended = await within(longest + lateMs + patienceMs, all);
     const problems = this.#followed.flatMap((one) =>
       this.#wrongOf(one).map((what) => `${one.name}: ${what}`),
     );
@@ -187,7 +187,7 @@ export class Oracle {
     if (JSON.stringify(values) !== JSON.stringify(wanted))
       problems.push(`the next runs give ${JSON.stringify(values)}`);
     const left = () => this.#left(before);
-    await vi.waitFor(() => expect(left()).toEqual([]), { timeout: settleMs }).catch(() => undefined);
+    await vi.waitFor(() => expect(left()).toEqual([]), { timeout: patienceMs }).catch(() => undefined);
     problems.push(...left());
     return problems;
   }
