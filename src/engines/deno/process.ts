@@ -94,8 +94,8 @@ export function startProcess(command: Command, ended: () => string | undefined =
       if (pid !== undefined) trace(point, { pid, run });
     },
     hold(held) {
-      for (const handle of [child, ...pipesOf(child)] as Partial<Socket>[])
-        (held ? handle.ref : handle.unref)?.call(handle);
+      const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
+      for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
     },
   };
 }
@@ -124,9 +124,11 @@ function exchange(child: Child, filter: Uint8Array, started: (pid: number) => vo
   // Its end before it has read that is told as its end.
   given.on('error', () => {});
   given.end(filter);
+  given.unref();
   const told = child.stdio[infoDescriptor] as Socket;
   let info = '';
   told.on('error', () => {});
+  told.unref();
   told.on('data', (chunk: Buffer) => {
     info = (info + chunk.toString('utf8')).slice(0, keptInfoBytes);
     const pid = childPid(info);
