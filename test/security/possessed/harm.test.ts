@@ -42,6 +42,21 @@ describe('a possessed kernel that harms its process', () => {
     expect(execution.timings.runMs).toBeLessThan(within.timeoutMs + 1200);
   });
 
+  it.each([
+    ['loop', 'unhealthy'],
+    ['buffers', 'memory'],
+  ])('T43, T46: goes on after its end: %s', async (what, reason) => {
+    const reasons: string[] = [];
+    using _listening = s.runtime.on('event', (event) => {
+      if (event.type === 'worker:restart') reasons.push(event.reason);
+    });
+    const { status, worker } = await s.run('goOn', { what, bytes: 2 * 2 ** 30 });
+    expect(status).toBe('ok');
+    await vi.waitFor(() => expect(reasons).toStrictEqual([reason]), 15_000);
+    await vi.waitFor(() => expect(isRunning(worker.pid ?? 0)).toBe(false), 5000);
+    await s.expectUnharmed();
+  });
+
   it('T44: floods with tasks, and the host is answered meanwhile', async () => {
     const flood = s.attack('tasks', {}, { timeoutMs: 1500 });
     expect(await s.runtime.healthCheckAll()).toContainEqual(expect.objectContaining({ healthy: true }));
