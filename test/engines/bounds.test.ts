@@ -201,7 +201,9 @@ describe.runIf(process.platform === 'linux')('a bubblewrap that misbehaves', () 
 
   it('is killed when it goes on after its child', async () => {
     const link = join(dir, 'inner');
-    await bubblewrap(`sleep 1000 & echo "{\\"child-pid\\": $!}" >&3; ln -s $! ${link}; while :; do sleep 1; done`);
+    await bubblewrap(
+      `sleep 1000 & echo "{\\"child-pid\\": $!}" >&3; ln -s $! ${link}; while :; do sleep 1; done`,
+    );
     const stop = new AbortController();
     const starting = boxed().start(startOptions({ signal: stop.signal }));
     const child = Number(await vi.waitFor(() => readlink(link), 5000));
