@@ -234,9 +234,9 @@ const probedRuntime: RuntimeOptions = {
 
 /** Loads the chosen engine only. */
 async function createEngine(resolved: ResolvedRuntimeOptions): Promise<Engine> {
-  const { engine, image, cacheDir, sandbox, maxResidentBytes } = resolved;
+  const { engine, image, cacheDir, sandbox } = resolved;
   const where = cacheDir === undefined ? {} : { cacheDir };
-  const options = { image: image !== false, ...where, sandbox, maxResidentBytes };
+  const options = { image: image !== false, ...where, sandbox };
   switch (engine) {
     case 'deno':
       return (await import('./engines/deno/host.ts')).createDenoEngine(options);

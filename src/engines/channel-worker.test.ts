@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { InstallError } from '../errors/errors.ts';
 import { type InitOptions, protocolVersion } from '../protocol/messages.ts';
 import { type MemoryPort, memoryPorts } from '../rpc/memory-port.ts';
-import { ChannelWorker, type Place } from './channel-worker.ts';
+import { ChannelWorker, type Place, type PlaceEnd } from './channel-worker.ts';
 import type { RunSink, StartOptions } from './engine.ts';
 
 const init: InitOptions = {
@@ -51,7 +51,7 @@ interface Scene {
 /** A place whose end comes only with `exit`. `answer` is what the worker says to its `init`. */
 function scene(answer: (id: string) => unknown): Scene {
   const [port, inside] = memoryPorts();
-  const { promise: exited, resolve: exit } = Promise.withResolvers<string>();
+  const { promise: exited, resolve: exit } = Promise.withResolvers<PlaceEnd>();
   const held: boolean[] = [];
   let kills = 0;
   inside.onMessage = (message) => {
@@ -67,7 +67,7 @@ function scene(answer: (id: string) => unknown): Scene {
     hold: (now) => held.push(now),
     exited,
   };
-  return { place, inside, held, kills: () => kills, exit };
+  return { place, inside, held, kills: () => kills, exit: (reason) => exit({ reason }) };
 }
 
 const ready = (id: string, version = protocolVersion): object => ({

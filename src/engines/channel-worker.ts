@@ -24,13 +24,13 @@ export interface Place {
   usage?(): Usage | null;
   /** Keeps the host's process alive while true. */
   hold(held: boolean): void;
-  /** Resolves, never rejects, with what is known of its end. */
-  exited: Promise<string>;
-  /** Then, whether the system ended it for the memory it held. */
-  outOfMemory?(): boolean;
+  /** Resolves, never rejects. */
+  exited: Promise<PlaceEnd>;
   /** Called at each of these points of a run. */
   onRun?(point: RunPoint, run: string): void;
 }
+
+export type PlaceEnd = Omit<WorkerExit, 'expected'>;
 
 export type RunPoint = 'run.sent' | 'run.asked' | 'run.answered' | 'run.result' | 'run.rewound';
 
@@ -54,10 +54,8 @@ export class ChannelWorker implements Worker {
     onImage?: (bytes: Uint8Array) => void,
   ): Promise<ChannelWorker> {
     const channel = new Channel(place.port);
-    place.exited.then((reason) =>
-      channel.fail(
-        place.outOfMemory?.() ? new LimitError('memory', reason) : new WorkerError('crashed', reason),
-      ),
+    place.exited.then(({ reason, outOfMemory }) =>
+      channel.fail(outOfMemory ? new LimitError('memory', reason) : new WorkerError('crashed', reason)),
     );
     try {
       const ready = await channel.call(
@@ -100,11 +98,7 @@ export class ChannelWorker implements Worker {
     this.pid = place.pid;
     this.pyodide = ready.pyodide;
     this.bootMs = ready.bootMs;
-    this.exited = place.exited.then((reason) => ({
-      expected: this.#expected,
-      reason,
-      ...(place.outOfMemory?.() && { outOfMemory: true }),
-    }));
+    this.exited = place.exited.then((end) => ({ expected: this.#expected, ...end }));
     // Once the channel has failed nothing the place says counts any more.
     channel.closed.then(() => place.kill());
     place.hold(false);

@@ -26,6 +26,11 @@ export interface Engine extends AsyncDisposable {
 /** Building an image may take this long: importing much for the first time does. */
 export const buildTimeoutMs = 900_000;
 
+/** Of a worker. Beside Python's heap and a copy of it: the engine, compiled code, the image's files. */
+export function defaultResidentBytes(maxHeapBytes: number): number {
+  return 2 * maxHeapBytes + 512 * 2 ** 20;
+}
+
 /** Of the engines that boot real kernels. */
 export interface EngineOptions {
   /** False boots every worker plainly: seconds instead of milliseconds, the same results. */
@@ -34,8 +39,6 @@ export interface EngineOptions {
   cacheDir?: string;
   /** See `RuntimeOptions.sandbox`. Default `process`. */
   sandbox?: 'process' | 'os';
-  /** See `RuntimeOptions.maxResidentBytes`. */
-  maxResidentBytes?: number;
 }
 
 export interface StartOptions {
@@ -45,6 +48,8 @@ export interface StartOptions {
   id: string;
   /** `warmingRuns`: 0 when a run is waiting for this worker. */
   init: Pick<InitOptions, 'maxHeapBytes' | 'warmingRuns' | 'env'>;
+  /** See `RuntimeOptions.maxResidentBytes`. Default: by `maxHeapBytes`. */
+  maxResidentBytes?: number;
   bootTimeoutMs: number;
   onProgress?: (progress: Progress) => void;
   onWarning?: (message: string) => void;

@@ -116,18 +116,13 @@ export class Crew implements SlotOwner {
     );
   }
 
-  /** Workers of its tenant may be idle though none of them suits: one gives way to a spare, or is replaced. */
+  /** Workers of its tenant may be idle though none of them suits: one is replaced, at once where a spare stands by. */
   #makeRoom(wish: Wish): Slot | undefined {
     const { key, tenant } = wish;
     const misfit = this.#roster.bound(wish).find(isIdle);
     if (!misfit) return undefined;
-    const spare = this.#roster.idleSpare(wish);
-    if (spare && misfit.clean) {
-      // It has nothing wrong but its age, so it stands by in the other's place.
-      this.#roster.swap(misfit, spare);
-      return spare;
-    }
-    if (!spare && (this.#roster.booting(key) > 0 || this.#staffing.mayBoot(key, 1) === 0)) return undefined;
+    const replaceable = this.#roster.booting(key) === 0 && this.#staffing.mayBoot(key, 1) > 0;
+    if (!replaceable && !this.#roster.hasIdleSpare(wish)) return undefined;
     this.#recycle(misfit, 'isolation');
     this.#roster.promote({ key, tenant });
     return this.#roster.next((slot) => suits(slot, wish));
@@ -205,7 +200,8 @@ export class Crew implements SlotOwner {
     this.#roster.leave(slot);
     if (this.#closing) return;
     if (error && (reason === 'crashed' || reason === 'unhealthy')) this.#hooks.failed(error);
-    if (error && reason === 'crashed' && slot.runs === 0) this.#retries.diedUnused(slot.key, error);
+    if (error && (reason === 'crashed' || reason === 'memory') && slot.runs === 0)
+      this.#retries.diedUnused(slot.key, error);
     const lost = { ...slot.identity, reason, ms: slot.uptimeMs };
     this.#context.telemetry.emit({ type: 'worker:restart', ...lost, ...(error && { error }) });
     this.#hooks.changed();

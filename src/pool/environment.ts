@@ -1,4 +1,5 @@
 import { type InstallPolicy, installPolicies } from '../packages/install-policy.ts';
+import { minResidentBytes } from './limits.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -52,8 +53,9 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
   const heapMb = read(['VIVARIUM_WORKER_HEAP_LIMIT'], 'megabytes from 1', (text) =>
     integer(text, 1, 2 ** 20),
   );
-  const memoryMb = read(['VIVARIUM_WORKER_MEMORY_LIMIT'], 'megabytes from 64', (text) =>
-    integer(text, 64, 2 ** 20),
+  const minMemoryMb = minResidentBytes / 2 ** 20;
+  const memoryMb = read(['VIVARIUM_WORKER_MEMORY_LIMIT'], `megabytes from ${minMemoryMb}`, (text) =>
+    integer(text, minMemoryMb, 2 ** 20),
   );
   const timeoutMs = read(['VIVARIUM_TIMEOUT'], 'milliseconds from 1', (text) => integer(text, 1, Infinity));
   const mirror = read(['VIVARIUM_MIRROR'], 'a folder or a URL', (text) => text || undefined);

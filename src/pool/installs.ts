@@ -71,14 +71,16 @@ export class Installs {
   }
 
   #answer(requirements: readonly string[]): Promise<Answer> {
-    const problem = this.#problem(requirements);
     const { installer, image, clock, options } = this.#context;
+    const { installTimeoutMs } = options;
+    const late = tooLate(requirements, installTimeoutMs);
+    const leftMs = installTimeoutMs - this.#job.installMs;
+    const problem = this.#problem(requirements) ?? (leftMs > 0 ? undefined : late);
     if (problem || !installer) return Promise.reject(problem ?? switchedOff());
     const startedAt = clock.now();
     const controller = new AbortController();
     const { signal } = controller;
-    const late = () => this.#fail(ongoing, tooLate(requirements, options.installTimeoutMs));
-    const timer = clock.setTimeout(late, options.installTimeoutMs);
+    const timer = clock.setTimeout(() => this.#fail(ongoing, late), leftMs);
     const ongoing: Ongoing = {
       answer: Promise.withResolvers<Answer>(),
       controller,
@@ -168,7 +170,8 @@ function refusal(message: string, suggestion: string): InstallError {
 }
 
 function tooLate(requirements: readonly string[], ms: number): InstallError {
-  const message = `Installing ${requirements.join(', ').slice(0, 200)} took longer than ${ms} ms and was given up.`;
+  const names = requirements.join(', ').slice(0, 200);
+  const message = `Installing ${names} was given up: all that a run installs may take ${ms} ms together.`;
   return failure(message, 'network', 'A longer installTimeoutMs, or a mirror that is nearer.');
 }
 

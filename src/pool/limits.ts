@@ -4,6 +4,9 @@ import { type Check, integer, number, optional } from '../util/options.ts';
 
 const mebibyte = 2 ** 20;
 
+/** For a whole worker. One of the standard library that idles has 140 to 180 MiB: with less none would live. */
+export const minResidentBytes: number = 192 * mebibyte;
+
 export const defaultLimits: Readonly<RunLimits> = Object.freeze({
   timeoutMs: 60_000,
   cpuMs: Infinity,

@@ -95,33 +95,25 @@ export class Roster {
     return undefined;
   }
 
-  idleSpare(wish: Wish): Slot | undefined {
-    return this.#spares.find((slot) => isIdle(slot) && suits(slot, wish));
+  hasIdleSpare(wish: Wish): boolean {
+    return this.#spares.some((slot) => isIdle(slot) && suits(slot, wish));
   }
 
   /** Makes a spare of that kind a member, a ready one first. False when there is none. */
   promote(kind: Kind): boolean {
     const spares = this.#spares.filter((slot) => serves(slot, kind));
     const spare = spares.find((slot) => !isBooting(slot)) ?? spares[0];
-    if (spare) this.#move(spare, false);
-    return spare !== undefined;
+    if (!spare) return false;
+    this.forget(spare);
+    spare.reserve = false;
+    this.add(spare);
+    return true;
   }
 
   /** The idle member that may go and was used least recently; rather one without state. */
   leastUsed(mayGo: (slot: Slot) => boolean): Slot | undefined {
     const idle = this.#members.filter((slot) => isIdle(slot) && mayGo(slot));
     return idle.sort((a, b) => Number(b.clean) - Number(a.clean) || a.idleSince - b.idleSince)[0];
-  }
-
-  swap(member: Slot, spare: Slot): void {
-    this.#move(spare, false);
-    this.#move(member, true);
-  }
-
-  #move(slot: Slot, reserve: boolean): void {
-    this.forget(slot);
-    slot.reserve = reserve;
-    this.add(slot);
   }
 }
 

@@ -187,7 +187,7 @@ it.each([
   [{ limits: { timeoutMs: 20 }, maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (20)'],
   [{ maxLimits: { timeoutMs: 10 } }, 'limits.timeoutMs (60000)'],
   [{ maxHeapBytes: 64 * MiB }, 'limits.memoryBytes'],
-  [{ maxResidentBytes: 63 * MiB }, 'maxResidentBytes'],
+  [{ maxResidentBytes: 192 * MiB - 1 }, 'maxResidentBytes'],
   [{ maxHeapBytes: 31 * MiB, limits: { memoryBytes: 16 * MiB } }, 'maxHeapBytes'],
   [{ maxHeapBytes: 600 * MiB, maxLimits: { memoryBytes: 700 * MiB } }, 'maxLimits.memoryBytes'],
 ])('refuses %j', (given, message) => {

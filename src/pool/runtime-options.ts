@@ -1,3 +1,4 @@
+import { defaultResidentBytes } from '../engines/engine.ts';
 import { type InstallPolicy, installPolicies } from '../packages/install-policy.ts';
 import type { Isolation, RunLimits, SomeLimits } from '../runtime.ts';
 import {
@@ -13,7 +14,7 @@ import {
   string,
 } from '../util/options.ts';
 import { type Environment, readEnvironment } from './environment.ts';
-import { defaultLimits, hardLimits, limitChecks, limitNames } from './limits.ts';
+import { defaultLimits, hardLimits, limitChecks, limitNames, minResidentBytes } from './limits.ts';
 
 // ---- types ---------------------------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ export interface RuntimeOptions {
    * `never`: nothing.
    */
   install?: InstallPolicy | undefined;
-  /** Longest time of one install that a run asks for; not charged to the run. Default 300 000. */
+  /** Longest time of all that one run installs, together; not charged to the run. Default 300 000. */
   installTimeoutMs?: number | undefined;
   /** Where images are kept. Default: the user's cache folder. */
   cacheDir?: string | undefined;
@@ -108,7 +109,7 @@ export interface RuntimeOptions {
    */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
-  /** Resident memory of a whole worker, beyond which it is killed. Default: twice `maxHeapBytes` and 512 MiB. */
+  /** Resident memory of a whole worker, beyond which it is killed: 192 MiB or more. Default: twice `maxHeapBytes` and 512 MiB. */
   maxResidentBytes?: number | undefined;
   /** Ceiling of Python's memory in a worker, 32 MiB or more. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
   maxHeapBytes?: number | undefined;
@@ -168,11 +169,6 @@ const defaults = Object.freeze({
 
 /** Python itself takes 30 MiB: no worker starts with less. */
 const minHeapBytes = 32 * 2 ** 20;
-
-/** Beside Python's heap: the engine, compiled code, the image's files, and what a kernel holds outside. */
-const besideHeapBytes = 512 * 2 ** 20;
-/** The engine alone takes more: no worker would live. */
-const minResidentBytes = 64 * 2 ** 20;
 
 /** So many waiting runs are no burden, and a program that starts a batch at once is no mistake. */
 const autoQueue = 100;
@@ -313,7 +309,7 @@ export function resolveRuntimeOptions(
     logger: options.logger,
     maxHeapBytes,
     maxResidentBytes:
-      options.maxResidentBytes ?? fromEnv.maxResidentBytes ?? 2 * maxHeapBytes + besideHeapBytes,
+      options.maxResidentBytes ?? fromEnv.maxResidentBytes ?? defaultResidentBytes(maxHeapBytes),
   } satisfies ResolvedRuntimeOptions);
 }
 

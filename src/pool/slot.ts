@@ -1,5 +1,5 @@
 import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
-import { InternalError, LimitError, WorkerError } from '../errors/errors.ts';
+import { InternalError, WorkerError } from '../errors/errors.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
@@ -134,7 +134,7 @@ export class Slot {
   /** `warmingRuns`: 0 when a run waits for it. */
   async boot(warmingRuns: number): Promise<void> {
     const { engine, options, clock, telemetry } = this.#context;
-    const { bootTimeoutMs, maxHeapBytes, env } = options;
+    const { bootTimeoutMs, maxHeapBytes, maxResidentBytes, env } = options;
     // Fetching packages and building their image is part of it, and has a time of its own.
     const limitMs = bootTimeoutMs + (this.key === imageKey(stdlibImage) ? 0 : buildTimeoutMs);
     const late = () => this.#bootFailed(new WorkerError('boot_timeout', `No worker after ${limitMs} ms.`));
@@ -145,6 +145,7 @@ export class Slot {
         id: this.id,
         image: this.image,
         init: { maxHeapBytes, env, warmingRuns },
+        maxResidentBytes,
         bootTimeoutMs,
         onProgress: (progress) => this.#owner.progress(this, progress),
         onWarning: (message) => telemetry.emit({ type: 'warning', message }),
@@ -226,7 +227,7 @@ export class Slot {
       this.#worker?.kill();
     } else
       this.#rewindTimer = this.#context.clock.setTimeout(
-        () => this.#lose('dirty', 'rewinding takes too long'),
+        () => this.#lose('dirty', { code: 'crashed', message: 'rewinding takes too long' }),
         rewindTimeoutMs,
         { unref: true },
       );
@@ -237,11 +238,11 @@ export class Slot {
     if (this.#state.name !== 'rewinding') return;
     this.heapBytes = message.heapBytes;
     if (message.dirty !== null) {
-      this.#lose('dirty', message.dirty);
+      this.#lose('dirty', { code: 'crashed', message: message.dirty });
       return;
     }
     this.#rewindTimer?.cancel();
-    this.#watchdog?.end();
+    this.#watchdog?.rest();
     this.#apply({ type: 'rewound' });
     this.idleSince = this.#context.clock.now();
     this.#owner.idle(this);
@@ -287,16 +288,16 @@ export class Slot {
     return usage ? memoryLoss(usage, this.#context.options.maxResidentBytes) : undefined;
   }
 
-  #lose(reason: RestartReason, message: string): void {
+  #lose(reason: RestartReason, loss: SlotLoss): void {
     this.end();
-    this.#owner.lost(this, reason, new WorkerError('crashed', message));
+    this.#owner.lost(this, reason, lossError(loss));
   }
 
   #exited(exit: WorkerExit): void {
     if (this.#state.name === 'dead') return;
-    if (this.#run)
-      this.#run.crashed(exit.outOfMemory ? new LimitError('memory', exit.reason) : new Error(exit.reason));
-    else if (this.live) this.#lose('crashed', exit.reason);
+    const loss = { code: exit.outOfMemory ? 'memory' : 'crashed', message: exit.reason } as const;
+    if (this.#run) this.#run.crashed(lossError(loss));
+    else if (this.live) this.#lose(loss.code, loss);
     this.#apply({ type: 'exited' });
     this.#gone.resolve();
     this.#owner.gone(this, exit.expected);

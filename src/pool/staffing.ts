@@ -42,6 +42,8 @@ export class Staffing {
   #ended = false;
   #everReady = false;
   #patience: Timer | undefined;
+  /** Of these heads: to whom fresh workers go. */
+  #shares: { heads: readonly Wanting[]; served: ReadonlySet<Wanting> } | undefined;
 
   constructor(
     context: PoolContext,
@@ -126,6 +128,7 @@ export class Staffing {
     }
     this.#hooks.giveUp(leaver, leaver.key === key ? 'tenant' : 'image');
     this.#grow(wanting, 1);
+    this.#shares = undefined;
     return true;
   }
 
@@ -133,14 +136,23 @@ export class Staffing {
   #hasAny(wanting: Wanting, heads: readonly Wanting[]): boolean {
     const { key, tenant } = wanting;
     if (tenant === undefined) return this.#present(key) > 0;
-    if (this.#roster.bound({ key, tenant }).length > 0) return true;
-    let fresh = this.#roster.fresh(key).length;
-    for (const other of heads) {
-      if (other === wanting || fresh === 0) break;
-      if (other.key !== key || other.tenant === undefined) continue;
-      if (this.#roster.bound({ key, tenant: other.tenant }).length === 0) fresh--;
+    return this.#roster.bound({ key, tenant }).length > 0 || this.#served(heads).has(wanting);
+  }
+
+  /** Those without a worker of their own that get a fresh one. Counted once for all heads of one round. */
+  #served(heads: readonly Wanting[]): ReadonlySet<Wanting> {
+    if (this.#shares?.heads === heads) return this.#shares.served;
+    const served = new Set<Wanting>();
+    const fresh = new Map<string, number>();
+    for (const head of heads) {
+      const { key, tenant } = head;
+      if (tenant === undefined || this.#roster.bound({ key, tenant }).length > 0) continue;
+      const left = fresh.get(key) ?? this.#roster.fresh(key).length;
+      if (left > 0) served.add(head);
+      fresh.set(key, left - 1);
     }
-    return fresh > 0;
+    this.#shares = { heads, served };
+    return served;
   }
 
   /** Nobody waits for it. */
@@ -155,9 +167,7 @@ export class Staffing {
 
   /** Whether there are more of its kind than are wanted. */
   hasSurplus(slot: Slot): boolean {
-    // What a tenant has used stands in for nobody else.
-    if (slot.reserve)
-      return slot.tenant !== undefined || this.#roster.spares.length > this.#context.options.spares;
+    if (slot.reserve) return this.#roster.spares.length > this.#context.options.spares;
     return slot.key !== this.#own || this.#present(this.#own) > this.#wanted();
   }
 

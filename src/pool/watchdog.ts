@@ -8,12 +8,18 @@ const intervalMs = 25;
 /** The kernel counts one thread's time, and holds a run to it; the process also compiles and collects garbage. */
 const cpuFactor = 2;
 const cpuSlackMs = 1000;
+/** A kernel that idles collects its garbage, and V8 compiles what was hot: measured, all is done after a second. */
+const restMs = 500;
+const restIntervalMs = 1500;
+/** Between two looks at an idle worker. A health check takes some milliseconds. */
+const idleCpuMs = 250;
 
 const mebibyte = 2 ** 20;
 
 /**
- * Looks at what a worker's whole place uses, as the system counts it, from the start of a run until it's clean again:
- * memory that isn't Python's own, and processor time that a kernel no longer counts honestly.
+ * Looks at what a worker's whole place uses, as the system counts it, from the start of its first run: memory that isn't
+ * Python's own, and processor time that a kernel no longer counts honestly. That a run has ended is only what the
+ * kernel says, so it goes on, slowly, while the worker idles.
  */
 export class Watchdog {
   readonly #worker: Pick<Worker, 'usage'>;
@@ -21,9 +27,7 @@ export class Watchdog {
   readonly #maxResidentBytes: number;
   readonly #bite: (loss: SlotLoss) => void;
   #timer: Timer | undefined;
-  #job: Job | undefined;
-  /** Processor time at the first look. */
-  #cpuBefore: number | undefined;
+  #watching: Watching | undefined;
 
   constructor(
     worker: Pick<Worker, 'usage'>,
@@ -37,42 +41,78 @@ export class Watchdog {
     this.#bite = bite;
   }
 
+  /** It runs. */
   watch(job: Job): void {
-    this.#job = job;
-    this.#cpuBefore = undefined;
-    this.#schedule(job);
+    let before: number | undefined;
+    this.#start({
+      everyMs: intervalMs,
+      cpuLoss(cpuMs) {
+        before ??= cpuMs;
+        return runLoss(cpuMs - before, job);
+      },
+    });
   }
 
-  /** The worker is clean, or on its way out. */
+  /** It says that it's clean. */
+  rest(): void {
+    let before: number | undefined;
+    this.#start({
+      firstMs: restMs,
+      everyMs: restIntervalMs,
+      cpuLoss(cpuMs) {
+        const used = cpuMs - (before ?? cpuMs);
+        before = cpuMs;
+        return used > idleCpuMs ? idleLoss(used) : undefined;
+      },
+    });
+  }
+
+  /** It is on its way out. */
   end(): void {
-    this.#job = undefined;
+    this.#watching = undefined;
     this.#timer?.cancel();
   }
 
-  #schedule(job: Job): void {
-    this.#timer = this.#clock.setTimeout(() => void this.#look(job), intervalMs, { unref: true });
+  #start(watching: Watching): void {
+    this.end();
+    this.#watching = watching;
+    this.#schedule(watching, watching.firstMs);
   }
 
-  async #look(job: Job): Promise<void> {
+  #schedule(watching: Watching, ms: number = watching.everyMs): void {
+    this.#timer = this.#clock.setTimeout(() => void this.#look(watching), ms, { unref: true });
+  }
+
+  async #look(watching: Watching): Promise<void> {
     let usage: Usage | null | undefined;
     try {
       usage = await this.#worker.usage();
     } catch {
-      // It didn't answer this time: whether that lasts is for deadlines and health checks to find out.
+      // It isn't known this time: whether that lasts is for deadlines and health checks to find out.
     }
-    if (this.#job !== job || usage === null) return;
-    const loss = usage && (memoryLoss(usage, this.#maxResidentBytes) ?? this.#cpuLoss(usage, job));
+    if (this.#watching !== watching || usage === null) return;
+    const loss = usage && (memoryLoss(usage, this.#maxResidentBytes) ?? watching.cpuLoss(usage.cpuMs));
     if (loss) this.#bite(loss);
-    else this.#schedule(job);
+    else this.#schedule(watching);
   }
+}
 
-  #cpuLoss({ cpuMs }: Usage, { limits, unpackMs, settled }: Job): SlotLoss | undefined {
-    this.#cpuBefore ??= cpuMs;
-    const used = cpuMs - this.#cpuBefore;
-    if (settled || used <= cpuFactor * (limits.cpuMs + unpackMs) + cpuSlackMs) return undefined;
-    const message = `${whatStopped(limits, 'cpu')} The code's worker went on to ${Math.floor(used)} ms and was killed.`;
-    return { code: 'timeout', message };
-  }
+interface Watching {
+  readonly firstMs?: number;
+  readonly everyMs: number;
+  /** Why it has to go with so much processor time used since its start, if it has. */
+  cpuLoss(cpuMs: number): SlotLoss | undefined;
+}
+
+function runLoss(used: number, { limits, unpackMs, settled }: Job): SlotLoss | undefined {
+  if (settled || used <= cpuFactor * (limits.cpuMs + unpackMs) + cpuSlackMs) return undefined;
+  const message = `${whatStopped(limits, 'cpu')} The code's worker went on to ${Math.floor(used)} ms and was killed.`;
+  return { code: 'timeout', message };
+}
+
+function idleLoss(used: number): SlotLoss {
+  const message = `The worker used ${Math.floor(used)} ms of processor time while it had nothing to do, and was killed.`;
+  return { code: 'crashed', reason: 'unhealthy', message };
 }
 
 /** Why a worker that uses so much has to go, if it has. */

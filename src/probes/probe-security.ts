@@ -21,7 +21,7 @@ export interface SecurityReport {
 }
 
 /** A script is run once more without the attempt that ended it, so often; the tests of this project run them all. */
-const rounds = 3;
+const rounds = 2;
 
 /** Sets out canaries, starts a runtime, and attacks it. */
 export async function probeSecurity(

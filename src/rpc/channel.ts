@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors/codes.ts';
-import { LimitError, UsageError, type VivariumError, WorkerError } from '../errors/errors.ts';
+import { UsageError, type VivariumError, WorkerError } from '../errors/errors.ts';
 import { fromWire, toVivariumError } from '../errors/wire.ts';
 import type {
   AnswerMessage,
@@ -255,7 +255,6 @@ function misplaced(kind: WorkerMessage['kind'], call: Call): ProtocolError {
 function closeError(error: Error | undefined): VivariumError {
   if (error === undefined) return new WorkerError('crashed', 'the worker is gone');
   if (error instanceof ProtocolError) return toVivariumError(error);
-  if (error instanceof LimitError) return error;
   return new WorkerError('crashed', `the worker is gone: ${error.message}`, { cause: error });
 }
 

@@ -272,6 +272,21 @@ test('doctor', async () => {
   expect([ok, code]).toEqual([true, 0]);
 });
 
+test('doctor --security: attacks, or says why it could not', { timeout: 120_000 }, async () => {
+  const without = await vivarium(['doctor', '--security'], { env: { VIVARIUM_DENO: '/no/such/deno' } });
+  expect(without).toMatchObject({ code: 1, stdout: '' });
+  expect(without.stderr).toContain('/no/such/deno');
+
+  const { code, stdout } = await vivarium(['doctor', '--security', '--json']);
+  const { ok, facts, probes } = JSON.parse(stdout);
+  expect([...facts, ...probes].filter((each: { ok: boolean }) => !each.ok)).toStrictEqual([]);
+  expect(facts.map(({ name }: { name: string }) => name)).toEqual(
+    expect.arrayContaining(['deno', 'environment', 'permissions']),
+  );
+  expect(probes.length).toBeGreaterThan(15);
+  expect([ok, code]).toStrictEqual([true, 0]);
+});
+
 test('help and version are answers, not errors', async () => {
   expect(await vivarium(['--help'])).toMatchObject({ code: 0, stderr: '' });
   expect((await vivarium(['run', '--help'])).stdout).toContain('Exit codes: 0 fine');

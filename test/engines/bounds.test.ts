@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { findDeno } from '../../src/engines/deno/binary.ts';
 import { createDenoEngine } from '../../src/engines/deno/host.ts';
 import type { Engine, Worker } from '../../src/engines/engine.ts';
 import { end, finish, isRunning, run, startOptions } from './subject.ts';
@@ -14,8 +18,8 @@ let engine: Engine;
 let worker: Worker;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'vivarium-bounds-'));
-  engine = createDenoEngine({ image: true, cacheDir: join(dir, 'cache'), maxResidentBytes });
-  worker = await engine.start(startOptions());
+  engine = createDenoEngine({ image: true, cacheDir: join(dir, 'cache') });
+  worker = await engine.start(startOptions({ maxResidentBytes }));
 }, 120_000);
 afterEach(() => vi.unstubAllEnvs());
 afterAll(async () => {
@@ -63,6 +67,20 @@ describe.runIf(process.platform === 'linux')('the limits of a worker’s process
     expect((await readdir(`/proc/${worker.pid}/fd`)).length).toBeLessThan(32);
   });
 
+  it('are those of its own heap when none are given', async () => {
+    const init = { maxHeapBytes: 1024 * mebibyte, warmingRuns: 0, env: {} };
+    const other = await engine.start(startOptions({ init }));
+    const text = await readFile(`/proc/${other.pid}/limits`, 'utf8');
+    const dataBytes = Number(/^Max data size +(\d+)/m.exec(text)?.[1]);
+    expect(dataBytes).toBe((2 * 1024 + 512 + 2048 + 16 * availableParallelism()) * mebibyte);
+    await end(other);
+  });
+
+  it('are those of a Deno that is named by a path relative to this process’s folder, too', async () => {
+    vi.stubEnv('VIVARIUM_DENO', relative(process.cwd(), findDeno()));
+    await end(await engine.start(startOptions()));
+  });
+
   it('end a process that writes to disk, before the first byte', async () => {
     const file = join(dir, 'written');
     await binary(`printf x > ${file}; ln -s no-signal ${file}.link`);
@@ -100,6 +118,21 @@ describe.runIf(process.platform === 'linux')('what a worker uses', () => {
     await running.rewound;
   });
 
+  it('is an error, not its end, where the system can’t tell now', async () => {
+    const usage = fileURLToPath(new URL('../../src/engines/deno/usage.ts', import.meta.url));
+    const script = `
+      import { openSync } from 'node:fs';
+      import { processUsage } from ${JSON.stringify(usage)};
+      const before = processUsage(process.pid);
+      try { for (;;) openSync('/dev/null'); } catch {}
+      let told;
+      try { told = processUsage(process.pid); } catch (error) { told = error.code; }
+      console.log(before.residentBytes > 0, told);`;
+    const command = 'ulimit -n 100; exec "$0" --input-type=module -e "$1"';
+    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', command, process.execPath, script]);
+    expect(stdout.trim()).toBe('true EMFILE');
+  });
+
   it('is told of a worker that is stopped, and no longer of one that is gone', async () => {
     const other = await engine.start(startOptions());
     process.kill(other.pid ?? -1, 'SIGSTOP');
@@ -111,19 +144,16 @@ describe.runIf(process.platform === 'linux')('what a worker uses', () => {
 
 describe.runIf(process.platform === 'linux')('the cgroup of a worker', () => {
   // A folder stands in for one: the kernel's part isn't tested here.
-  async function named(): Promise<{ cgroups: string; engine: Engine }> {
+  async function named(): Promise<string> {
     const cgroups = await mkdtemp(join(dir, 'cgroups-'));
     await writeFile(join(cgroups, 'cgroup.subtree_control'), 'memory pids');
     vi.stubEnv('VIVARIUM_CGROUP', cgroups);
-    return {
-      cgroups,
-      engine: createDenoEngine({ image: true, cacheDir: join(dir, 'cache'), maxResidentBytes }),
-    };
+    return cgroups;
   }
 
   it('holds it from its start', async () => {
-    const { cgroups, engine } = await named();
-    const other = await engine.start(startOptions());
+    const cgroups = await named();
+    const other = await engine.start(startOptions({ maxResidentBytes }));
     const [own = ''] = (await readdir(cgroups)).filter((name) => name.startsWith('vivarium-'));
     expect(await readFile(join(cgroups, own, 'cgroup.procs'), 'utf8')).toBe(`${other.pid}\n`);
     expect(await readFile(join(cgroups, own, 'memory.max'), 'utf8')).toBe(String(maxResidentBytes));
@@ -131,8 +161,8 @@ describe.runIf(process.platform === 'linux')('the cgroup of a worker', () => {
   });
 
   it('makes its end for memory be told as that', async () => {
-    const { cgroups, engine } = await named();
-    const other = await engine.start(startOptions());
+    const cgroups = await named();
+    const other = await engine.start(startOptions({ maxResidentBytes }));
     const [own = ''] = (await readdir(cgroups)).filter((name) => name.startsWith('vivarium-'));
     const { result, printed } = run(other, 'print("go", flush=True)\nwhile True: pass');
     await printed('go');
@@ -145,12 +175,42 @@ describe.runIf(process.platform === 'linux')('the cgroup of a worker', () => {
 
   it('is needed to start when it is named', async () => {
     vi.stubEnv('VIVARIUM_CGROUP', join(dir, 'nowhere'));
-    const other = createDenoEngine({ image: true, cacheDir: join(dir, 'cache') });
-    await expect(other.start(startOptions())).rejects.toMatchObject({
+    await expect(engine.start(startOptions())).rejects.toMatchObject({
       code: 'boot_failed',
       message: expect.stringContaining('VIVARIUM_CGROUP'),
     });
   });
+});
+
+/** Stands in for bubblewrap, which there may be none of here. */
+async function bubblewrap(script: string): Promise<void> {
+  const folder = await mkdtemp(join(dir, 'bin-'));
+  await writeFile(join(folder, 'bwrap'), `#!/bin/sh\n${script}\n`);
+  await chmod(join(folder, 'bwrap'), 0o700);
+  vi.stubEnv('PATH', `${folder}:${process.env.PATH}`);
+}
+
+describe.runIf(process.platform === 'linux')('a bubblewrap that misbehaves', () => {
+  const boxed = () => createDenoEngine({ image: true, cacheDir: join(dir, 'cache'), sandbox: 'os' });
+
+  it('is no worker when it doesn’t tell which process is', async () => {
+    await bubblewrap('while [ "$1" != -- ]; do shift; done; shift; exec "$@"');
+    const message = expect.stringContaining('did not tell which process');
+    await expect(boxed().start(startOptions())).rejects.toMatchObject({ code: 'boot_failed', message });
+  });
+
+  it('is killed when it goes on after its child', async () => {
+    const link = join(dir, 'inner');
+    await bubblewrap(
+      `sleep 1000 & echo "{\\"child-pid\\": $!}" >&3; ln -s $! ${link}; while :; do sleep 1; done`,
+    );
+    const stop = new AbortController();
+    const starting = boxed().start(startOptions({ signal: stop.signal }));
+    const child = Number(await vi.waitFor(() => readlink(link), 5000));
+    stop.abort(new Error('enough'));
+    await expect(starting).rejects.toThrow('enough');
+    expect(isRunning(child)).toBe(false);
+  }, 10_000);
 });
 
 describe.runIf(process.platform === 'linux')('the end of a worker', () => {

@@ -172,7 +172,7 @@ describe('the process of a worker', () => {
     const line = await new Promise<string>((resolve) =>
       child.stdout.once('data', (data) => resolve(String(data))),
     );
-    const pid = Number(line);
+    const pid = Number.parseInt(line, 10);
     expect(isAlive(pid)).toBe(true);
     child.kill('SIGKILL');
     await gone(pid);

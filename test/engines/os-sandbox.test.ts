@@ -53,6 +53,15 @@ describe.skipIf(!available)('a worker in the sandbox of the operating system', (
     expect((await worker.usage())?.residentBytes).toBeGreaterThan(50 * 2 ** 20);
   });
 
+  it('leaves nothing behind in the host with each run', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): number => warnings.push(warning);
+    process.on('warning', note);
+    for (let count = 0; count < 20; count++) await finish(worker, '1');
+    process.off('warning', note);
+    expect(warnings).toStrictEqual([]);
+  });
+
   it('has a filter of system calls, no capability and no way to more', async () => {
     const facts = await factsOf(pid);
     const none = '0000000000000000';
@@ -175,7 +184,7 @@ describe.skipIf(!available)('the end of a worker in the sandbox of the operating
     const line = await new Promise<string>((resolve) =>
       child.stdout.once('data', (data) => resolve(String(data))),
     );
-    const inner = Number(line);
+    const inner = Number.parseInt(line, 10);
     const outer = await outerOf(inner);
     process.kill(inner, 'SIGSTOP');
     child.kill('SIGKILL');

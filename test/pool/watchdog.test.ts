@@ -85,18 +85,42 @@ describe('a worker that holds more memory than it may', () => {
   });
 });
 
+it('is replaced after a while only when it held that much before its first run', async () => {
+  const it = await watched(() => ({ residentBytes: 301 * MiB, cpuMs: 0 }));
+  await it.runtime.healthCheckAll();
+  await settled();
+  expect(restarts(it)).toMatchObject([{ reason: 'memory' }]);
+  await it.advance(99);
+  expect(it.runtime.engine.starts).toHaveLength(1);
+  await it.advance(1);
+  expect(it.runtime.engine.starts).toHaveLength(2);
+});
+
+it('is told as one without memory when the system ended it, idle or not', async () => {
+  const it = await watched(() => null);
+  await it.runtime.run('1');
+  it.runtime.engine.alive[0]?.die('too much', { outOfMemory: true });
+  await settled();
+  expect(restarts(it)).toMatchObject([{ reason: 'memory', error: { code: 'memory', message: 'too much' } }]);
+  const run = it.runtime.run('sleep 100');
+  await settled();
+  it.runtime.engine.alive[0]?.die('too much', { outOfMemory: true });
+  expect((await run).status).toBe('oom');
+});
+
 // ---- when it looks -------------------------------------------------------------------------------------------------
 
-it('asks nothing of runs that are short, nor of idle workers', async () => {
+it('asks nothing of runs that are short, nor of workers that have not run any', async () => {
   const it = await watched(() => ({ residentBytes: 0, cpuMs: 0 }));
+  await pass(it, 3000);
   for (let n = 0; n < 5; n++) {
     const run = it.runtime.run('sleep 20');
     await pass(it, 20);
     await run;
+    await pass(it, 400);
   }
-  await pass(it, 500);
   expect(it.asked).toEqual([]);
-  expect(it.clock.pending).toBe(0);
+  expect(it.clock.pending).toBe(1);
 });
 
 it('asks one after another, and no more when a run has ended', async () => {
@@ -139,6 +163,51 @@ it('does without where a place can’t tell, and goes on where it didn’t answe
   const killed = deaf.runtime.run('sleep 500');
   await pass(deaf, 100);
   expect((await killed).status).toBe('oom');
+});
+
+// ---- while it idles ------------------------------------------------------------------------------------------------
+
+describe('a worker that says its run has ended', () => {
+  it('is looked at soon, then slowly, without end', async () => {
+    const it = await watched(() => ({ residentBytes: 0, cpuMs: 0 }));
+    await it.runtime.run('1');
+    await pass(it, 495);
+    expect(it.asked).toHaveLength(0);
+    await pass(it, 5);
+    expect(it.asked).toHaveLength(1);
+    await pass(it, 15_000);
+    expect(it.asked).toHaveLength(11);
+    expect(restarts(it)).toEqual([]);
+    await it.runtime.close();
+    expect(it.clock.pending).toBe(0);
+  });
+
+  it('is killed when it goes on', async () => {
+    const it = await watched(() => ({ residentBytes: 0, cpuMs: it.clock.now() }));
+    await it.runtime.run('1');
+    await pass(it, 1995);
+    expect(restarts(it)).toEqual([]);
+    await pass(it, 5);
+    expect(restarts(it)).toMatchObject([{ reason: 'unhealthy', error: { code: 'crashed' } }]);
+    expect((await it.runtime.run('1')).status).toBe('ok');
+  });
+
+  it('may tidy up, at once and now and then', async () => {
+    // 400 ms at once, then a tenth of a processor.
+    const it = await watched(() => ({ residentBytes: 0, cpuMs: 400 + it.clock.now() / 10 }));
+    await it.runtime.run('1');
+    await pass(it, 15_000);
+    expect(restarts(it)).toEqual([]);
+  });
+
+  it('is killed when it holds too much', async () => {
+    let residentBytes = 0;
+    const it = await watched(() => ({ residentBytes, cpuMs: 0 }));
+    await it.runtime.run('1');
+    residentBytes = 301 * MiB;
+    await pass(it, 500);
+    expect(restarts(it)).toMatchObject([{ reason: 'memory' }]);
+  });
 });
 
 // ---- processor time ------------------------------------------------------------------------------------------------

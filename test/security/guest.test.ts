@@ -22,9 +22,10 @@ describe('guest Python on the deno engine', () => {
     await canaries[Symbol.asyncDispose]();
   });
 
-  // The same that `vivarium doctor --security` runs, and here each of their attempts.
+  // The same that `vivarium doctor --security` runs. Ways to harm the worker itself are all in `attacks.ts`.
   it.each(probes)('$id: can’t $title', { timeout: 60_000 }, async (probe) => {
-    const [result] = await runProbes(runtime, canaries, [probe]);
+    const rounds = probe.id < 'T40' ? 50 : 2;
+    const [result] = await runProbes(runtime, canaries, [probe], { rounds });
     expect(result).toMatchObject({ ok: true });
   });
 

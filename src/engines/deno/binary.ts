@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { WorkerError } from '../../errors/errors.ts';
 
 /**
@@ -10,7 +10,8 @@ import { WorkerError } from '../../errors/errors.ts';
 export function findDeno(): string {
   const override = process.env.VIVARIUM_DENO;
   if (override !== undefined && override !== '') {
-    if (existsSync(override)) return override;
+    // Workers are started in another folder than this process's.
+    if (existsSync(override)) return resolve(override);
     throw new WorkerError('boot_failed', `VIVARIUM_DENO names '${override}', which does not exist`);
   }
   const { platform, arch } = process;

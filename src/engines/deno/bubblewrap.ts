@@ -60,7 +60,7 @@ export async function sandboxed(command: Command, readable: readonly string[]): 
 
 /** The process's id as the host sees it, of what bubblewrap says on `infoDescriptor`. */
 export function childPid(info: string): number | undefined {
-  return Number(/"child-pid": *(\d+)/.exec(info)?.[1]) || undefined;
+  return Number(/"child-pid": *(\d+)\s*[,}]/.exec(info)?.[1]) || undefined;
 }
 
 export function findBubblewrap(): string | undefined {

@@ -1,24 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { WorkerError } from '../../errors/errors.ts';
-
-/** Of cgroup v2, which the caller may make children of. */
-export interface CgroupParent {
-  readonly path: string;
-  /** Whether the operator named it: a worker that can't be put there is not started then. */
-  readonly named: boolean;
-}
+import { hasShell } from './limits.ts';
 
 /** One worker's. */
 export interface Cgroup {
@@ -34,66 +19,44 @@ const threadsBeside = 32;
 const threadsPerProcessor = 4;
 
 /**
- * The cgroup that workers can have children of: named by `VIVARIUM_CGROUP`, else the parent of this process's own where
- * it was handed to this user. (To root everything is writable: that says nothing, and it has to be named.) Undefined
- * where there is none. Throws `WorkerError` (`boot_failed`) when the named one won't do.
+ * A cgroup (v2) for one worker below the one that `VIVARIUM_CGROUP` names, undefined where it names none: beyond
+ * `memoryBytes` the kernel reclaims what it can, then ends the whole worker. None is looked for: workers belong to the
+ * limits that the operator gave to their host. Throws `WorkerError` (`boot_failed`) when the named one won't do.
  */
-export function findCgroupParent(
+export function openCgroup(
+  memoryBytes: number,
   env: Readonly<Record<string, string | undefined>> = process.env,
-  self = '/proc/self',
-  uid: number | undefined = process.getuid?.(),
-): CgroupParent | undefined {
-  const named = env.VIVARIUM_CGROUP;
-  if (named) {
-    try {
-      if (!controlsMemory(named)) writeFileSync(join(named, 'cgroup.subtree_control'), '+memory +pids');
-      accessSync(named, constants.W_OK);
-      return { path: named, named: true };
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new WorkerError(
-        'boot_failed',
-        `VIVARIUM_CGROUP names '${named}', which is no cgroup (v2) whose memory can be controlled: ${why}`,
-        { cause },
-      );
-    }
-  }
-  if (process.platform !== 'linux' || uid === 0) return undefined;
+): Cgroup | undefined {
+  const parent = env.VIVARIUM_CGROUP;
+  if (!parent) return undefined;
   try {
-    const own = /^0::(\/.*)$/m.exec(readFileSync(join(self, 'cgroup'), 'utf8'))?.[1];
-    const mount = cgroupMount(readFileSync(join(self, 'mountinfo'), 'utf8'));
-    // What is above the mount's own root can't be seen.
-    if (own === undefined || mount === undefined || own === '/' || own.startsWith('/..')) return undefined;
-    const path = dirname(join(mount, own));
-    accessSync(path, constants.W_OK);
-    accessSync(join(path, 'cgroup.procs'), constants.W_OK);
-    return controlsMemory(path) ? { path, named: false } : undefined;
+    if (!hasShell()) throw new Error('there is no /bin/sh, by which a worker enters it');
+    enableControllers(parent);
+    return makeCgroup(parent, memoryBytes);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `VIVARIUM_CGROUP names '${parent}', where no cgroup (v2) can be made for a worker: ${why}`;
+    throw new WorkerError('boot_failed', message, { cause });
+  }
+}
+
+/** One by one: where one can't be had, none of those written together is. */
+function enableControllers(parent: string): void {
+  const file = join(parent, 'cgroup.subtree_control');
+  const enabled = readFileSync(file, 'utf8').split(/\s/);
+  if (!enabled.includes('memory')) writeFileSync(file, '+memory');
+  if (enabled.includes('pids')) return;
+  try {
+    writeFileSync(file, '+pids');
   } catch {
-    return undefined;
+    // A number of threads is only a second bound.
   }
 }
 
-/** Where the whole hierarchy is mounted. */
-function cgroupMount(mountinfo: string): string | undefined {
-  for (const line of mountinfo.split('\n')) {
-    const [left = '', right = ''] = line.split(' - ');
-    const [, , , root, point] = left.split(' ');
-    if (right.startsWith('cgroup2 ') && root === '/') return point?.replaceAll('\\040', ' ');
-  }
-  return undefined;
-}
-
-function controlsMemory(path: string): boolean {
-  return readFileSync(join(path, 'cgroup.subtree_control'), 'utf8').split(/\s/).includes('memory');
-}
-
-/**
- * A child for one worker: beyond `memoryBytes` the kernel reclaims what it can, then ends the whole worker. Throws what
- * the disk says.
- */
-export function makeCgroup(parent: CgroupParent, memoryBytes: number): Cgroup {
+/** A child with its limits. */
+function makeCgroup(parent: string, memoryBytes: number): Cgroup {
   sweep(parent);
-  const path = join(parent.path, `${prefix}${process.pid}-${randomUUID()}`);
+  const path = join(parent, `${prefix}${process.pid}-${randomUUID()}`);
   mkdirSync(path);
   const set = (file: string, value: number): void => writeFileSync(join(path, file), String(value));
   const setIfThere = (file: string, value: number): void => {
@@ -142,12 +105,12 @@ const leftOver = new Set<string>();
  * What hosts left that are gone, and what this one could not remove at once. Only empty ones can be, and nothing is
  * ended: a host of another container is not seen here, and its workers end by themselves.
  */
-function sweep({ path }: CgroupParent): void {
-  const old = readdirSync(path).filter((name) => {
+function sweep(parent: string): void {
+  const old = readdirSync(parent).filter((name) => {
     const host = Number(new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1]);
     return host > 0 && !isAlive(host);
   });
-  for (const folder of [...leftOver, ...old.map((name) => join(path, name))]) {
+  for (const folder of [...leftOver, ...old.map((name) => join(parent, name))]) {
     leftOver.delete(folder);
     try {
       rmdirSync(folder);

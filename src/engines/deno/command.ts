@@ -25,7 +25,7 @@ const javascriptHeapMb = 512;
  * Nothing of the host's environment is passed on. Without a folder of its own Deno can keep nothing either. The
  * `MALLOC_` settings make glibc give back what the boot needed only for a while.
  */
-const environment = {
+export const environment: Readonly<Record<string, string>> = {
   DENO_DIR: '/dev/null/none',
   DENO_NO_UPDATE_CHECK: '1',
   NO_COLOR: '1',

@@ -1,22 +1,19 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import type { Diagnosis } from '../../runtime.ts';
-import {
-  bubblewrapAdvice,
-  filterDescriptor,
-  findBubblewrap,
-  infoDescriptor,
-  sandboxed,
-} from './bubblewrap.ts';
-import { findCgroupParent } from './cgroup.ts';
-import { hasShell } from './limits.ts';
+import { defaultResidentBytes } from '../engine.ts';
+import { bubblewrapAdvice, findBubblewrap, sandboxed } from './bubblewrap.ts';
+import { openCgroup } from './cgroup.ts';
+import { environment } from './command.ts';
+import { hasShell, limitProcess } from './limits.ts';
+import { spawned } from './process.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const timeoutMs = 5000;
+const maxResidentBytes = defaultResidentBytes(0);
 
 /** What bounds a worker's process on this machine, besides Deno itself. Starts Deno once, in the sandbox. */
 export async function diagnoseBounds(
@@ -41,30 +38,22 @@ async function checkSandbox(findDeno: () => string, env: Environment): Promise<D
   }
 }
 
-/** Has bubblewrap start Deno as it does for a worker. Rejects with what is in the way. */
+/** Has bubblewrap start Deno as it does for a worker, within the same limits. Rejects with what is in the way. */
 async function trySandbox(findDeno: () => string): Promise<string> {
   const bubblewrap = findBubblewrap();
   if (process.platform !== 'linux') throw new Error('it needs Linux');
   if (bubblewrap === undefined) throw new Error('bubblewrap is not installed');
   const { stdout } = await promisify(execFile)(bubblewrap, ['--version'], { timeout: timeoutMs });
-  const env = { DENO_DIR: '/dev/null/none', DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' };
-  const command = await sandboxed({ file: findDeno(), args: ['--version'], env }, []);
-  const child = spawn(command.file, command.args, {
-    cwd: '/',
-    env,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-  });
-  (child.stdio[infoDescriptor] as Readable).resume();
-  const given = child.stdio[filterDescriptor] as Writable;
-  given.on('error', () => {});
-  given.end(command.filter);
+  const plain = { file: findDeno(), args: ['--version'], env: environment };
+  const limits = { maxResidentBytes, cgroupProcs: undefined };
+  const child = spawned(limitProcess(await sandboxed(plain, []), limits), () => {});
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  child.stdin.on('error', () => {}).end();
   const [version, complaint] = await Promise.all([
-    text(child.stdout as Readable),
-    text(child.stderr as Readable),
+    text(child.stdout),
+    text(child.stderr),
     once(child, 'close'),
-  ]);
+  ]).finally(() => clearTimeout(timer));
   if (!version.startsWith('deno ')) throw new Error(complaint.split('\n')[0] || 'Deno does not start in it');
   return `${stdout.trim()} with namespaces and a filter of system calls`;
 }
@@ -78,9 +67,10 @@ function checkLimits(): Diagnosis {
 function checkMemory(env: Environment): Diagnosis {
   const name = 'memory limit';
   try {
-    const parent = findCgroupParent(env);
-    const own =
-      parent && hasShell() ? `, and by the kernel: cgroups below ${parent.path}` : '; no cgroup to use';
+    // Makes one, and removes it.
+    const made = openCgroup(maxResidentBytes, env);
+    made?.close();
+    const own = made ? `, and by the kernel: cgroups below ${env.VIVARIUM_CGROUP}` : '; no cgroup is named';
     return { name, ok: true, detail: `watched by the pool${own}` };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

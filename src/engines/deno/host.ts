@@ -4,18 +4,15 @@ import { stdlibImage } from '../../packages/image-source.ts';
 import { trace } from '../../util/trace.ts';
 import { findAssets, workerUrl } from '../assets.ts';
 import { ChannelWorker, type Place } from '../channel-worker.ts';
-import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
+import { defaultResidentBytes, type Engine, type EngineOptions, type StartOptions } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
 import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
 import { findDeno } from './binary.ts';
 import { sandboxed } from './bubblewrap.ts';
-import { type Cgroup, type CgroupParent, findCgroupParent, makeCgroup } from './cgroup.ts';
+import { openCgroup } from './cgroup.ts';
 import { type DenoParts, denoCommand } from './command.ts';
-import { hasShell, limitProcess } from './limits.ts';
+import { limitProcess } from './limits.ts';
 import { startProcess } from './process.ts';
-
-/** Beside Python's heap and a copy of it: the engine, compiled code, the image's files. */
-const besideHeapBytes = 512 * 2 ** 20;
 
 /** A process without any permission for each worker: the engine for code that isn't trusted. */
 export function createDenoEngine(options: EngineOptions): Engine {
@@ -23,11 +20,6 @@ export function createDenoEngine(options: EngineOptions): Engine {
   const assets = findAssets();
   // Reported by the first start.
   assets.catch(() => {});
-  let found: CgroupParent | undefined | null = null;
-  const cgroupParent = (): CgroupParent | undefined => {
-    if (found === null) found = hasShell() ? findCgroupParent() : undefined;
-    return found;
-  };
 
   const start = async (startOptions: StartOptions): Promise<ChannelWorker> => {
     const { glueUrl, wasmUrl, stdlibUrl, fingerprint: installed } = await assets;
@@ -41,8 +33,9 @@ export function createDenoEngine(options: EngineOptions): Engine {
       for (const { url } of packages.wheels) readable.push(url);
       const supervisor = toPath(workerUrl('deno-supervisor.js').href);
       const { maxHeapBytes } = bootOptions.init;
+      const { maxResidentBytes = defaultResidentBytes(maxHeapBytes) } = bootOptions;
       const parts = { deno, supervisor, readable: readable.map(toPath), maxHeapBytes };
-      const place = await launch(parts, options, cgroupParent());
+      const place = await launch(parts, options, maxResidentBytes);
       const worker = await ChannelWorker.start(
         place,
         {
@@ -55,7 +48,12 @@ export function createDenoEngine(options: EngineOptions): Engine {
         bootOptions,
         onImage,
       );
-      if (worker.pid !== undefined) trace('worker.ready', { pid: worker.pid });
+      if (worker.pid === undefined) {
+        worker.kill();
+        await worker.exited;
+        throw new WorkerError('boot_failed', 'bubblewrap did not tell which process is the worker');
+      }
+      trace('worker.ready', { pid: worker.pid });
       return worker;
     };
     const fingerprint = { ...installed, lockHash: image.lockHash };
@@ -73,12 +71,12 @@ function toPath(url: string): string {
 
 async function launch(
   parts: DenoParts,
-  { sandbox = 'process', maxResidentBytes = 2 * parts.maxHeapBytes + besideHeapBytes }: EngineOptions,
-  parent: CgroupParent | undefined,
+  { sandbox = 'process' }: EngineOptions,
+  maxResidentBytes: number,
 ): Promise<Place> {
   const plain = denoCommand(parts);
   const command = sandbox === 'os' ? await sandboxed(plain, [parts.supervisor, ...parts.readable]) : plain;
-  const cgroup = cgroupIn(parent, maxResidentBytes);
+  const cgroup = openCgroup(maxResidentBytes);
   try {
     const limited = limitProcess(command, { maxResidentBytes, cgroupProcs: cgroup?.procs });
     return startProcess(limited, () => {
@@ -92,17 +90,5 @@ async function launch(
     throw new WorkerError('boot_failed', `the worker's process could not be started: ${why}`, {
       cause: error,
     });
-  }
-}
-
-/** Undefined where no cgroup can be had: memory is watched from outside in any case. */
-function cgroupIn(parent: CgroupParent | undefined, memoryBytes: number): Cgroup | undefined {
-  if (parent === undefined) return undefined;
-  try {
-    return makeCgroup(parent, memoryBytes);
-  } catch (cause) {
-    if (!parent.named) return undefined;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new WorkerError('boot_failed', `no cgroup can be made for the worker: ${why}`, { cause });
   }
 }

@@ -4,10 +4,9 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LimitError } from '../../errors/errors.ts';
 import { StreamPort } from '../../rpc/stream-port.ts';
 import { trace } from '../../util/trace.ts';
-import type { Place } from '../channel-worker.ts';
+import type { Place, PlaceEnd } from '../channel-worker.ts';
 import { bubblewrapAdvice, childPid, filterDescriptor, infoDescriptor } from './bubblewrap.ts';
 import type { Command } from './command.ts';
 import { limiterName } from './limits.ts';
@@ -17,6 +16,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 const keptStderrBytes = 4096;
 const keptInfoBytes = 1024;
+/** What ends with Deno's process does so at once; beyond this it doesn't. */
+const lastStepMs = 1000;
 
 /**
  * Starts a worker's process; throws what the system says when it can't. `ended` is called when it is gone; what it
@@ -24,16 +25,16 @@ const keptInfoBytes = 1024;
  */
 export function startProcess(command: Command, ended: () => string | undefined = () => undefined): Place {
   const { filter } = command;
-  const child = spawned(command);
-  if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
+  const counts = countsProcesses();
   /** Of Deno itself, when another process starts it and waits for its end. */
   let inner: number | undefined;
-  if (filter) exchange(child, filter, (pid) => (inner = pid));
+  const child = spawned(command, (pid) => (inner = pid));
+  if (child.pid !== undefined) trace('worker.spawned', { pid: child.pid });
 
-  const { promise: exited, resolve } = Promise.withResolvers<string>();
+  const { promise: exited, resolve } = Promise.withResolvers<PlaceEnd>();
   let stderr = '';
   let gone = false;
-  let outOfMemory: string | undefined;
+  let lastStep: NodeJS.Timeout | undefined;
   const port = new StreamPort({
     auth: randomUUID(),
     write(chunks) {
@@ -46,7 +47,9 @@ export function startProcess(command: Command, ended: () => string | undefined =
     stderr = (stderr + chunk.toString('utf8')).slice(-keptStderrBytes);
   });
   const end = (): void => {
-    if (!gone) killTree(child.pid, inner);
+    if (gone) return;
+    killTree(child.pid, inner);
+    lastStep ??= setTimeout(() => killGroup(child.pid), lastStepMs).unref();
   };
   // A broken pipe is the end of the process, which is told below; one that lives on without its pipes is no worker.
   child.stdin.on('error', end);
@@ -54,36 +57,36 @@ export function startProcess(command: Command, ended: () => string | undefined =
   child.on('error', (error) => {
     gone = true;
     ended();
-    resolve(`the worker's process could not be started: ${error.message}`);
+    resolve({ reason: `the worker's process could not be started: ${error.message}` });
   });
   child.on('exit', () => {
     gone = true;
+    clearTimeout(lastStep);
     // What it left: a process that it started, or that of bubblewrap when that came to grief in between.
     if (process.platform !== 'win32') killGroup(child.pid);
   });
   child.on('close', (code, signal) => {
-    outOfMemory = ended();
+    const outOfMemory = ended();
     const how = describeEnd(code, signal, filter !== undefined);
     const reason = `the worker's process ended ${how}${outOfMemory ? `: ${outOfMemory}` : errorLine(stderr)}`;
     if (child.pid !== undefined) trace('worker.exited', { pid: child.pid, reason });
-    resolve(reason);
-    port.end(outOfMemory ? new LimitError('memory', reason) : new Error(reason));
+    resolve({ reason, ...(outOfMemory && { outOfMemory: true }) });
   });
   const kill = (): void => {
     end();
     // A process that left its group could hold them open, and its end would not be told.
     for (const pipe of pipesOf(child)) pipe.destroy();
   };
-  const currentPid = (): number | undefined => inner ?? child.pid;
+  /** Never bubblewrap's own: of that nothing is to be known, as long as it lives. */
+  const currentPid = (): number | undefined => (filter ? inner : child.pid);
   return {
     port,
     get pid() {
       return currentPid();
     },
     exited,
-    outOfMemory: () => outOfMemory !== undefined,
     kill,
-    ...(countsProcesses() && {
+    ...(counts && {
       usage() {
         const pid = currentPid();
         return gone || pid === undefined ? null : processUsage(pid);
@@ -94,13 +97,14 @@ export function startProcess(command: Command, ended: () => string | undefined =
       if (pid !== undefined) trace(point, { pid, run });
     },
     hold(held) {
-      for (const handle of [child, ...pipesOf(child)] as Partial<Socket>[])
-        (held ? handle.ref : handle.unref)?.call(handle);
+      const pipes = [child.stdin, child.stdout, child.stderr] as Partial<Socket>[];
+      for (const handle of [child, ...pipes]) (held ? handle.ref : handle.unref)?.call(handle);
     },
   };
 }
 
-function spawned(command: Command): Child {
+/** `started`: under bubblewrap, with the id of the process that it has started. */
+export function spawned(command: Command, started: (pid: number) => void): Child {
   const child = spawn(command.file, command.args, {
     cwd: '/',
     env: command.env,
@@ -115,6 +119,7 @@ function spawned(command: Command): Child {
     child.once('error', () => {});
     throw new Error('too many files are open');
   }
+  if (command.filter) exchange(child, command.filter, started);
   return child;
 }
 
@@ -124,9 +129,11 @@ function exchange(child: Child, filter: Uint8Array, started: (pid: number) => vo
   // Its end before it has read that is told as its end.
   given.on('error', () => {});
   given.end(filter);
+  given.unref();
   const told = child.stdio[infoDescriptor] as Socket;
   let info = '';
   told.on('error', () => {});
+  told.unref();
   told.on('data', (chunk: Buffer) => {
     info = (info + chunk.toString('utf8')).slice(0, keptInfoBytes);
     const pid = childPid(info);

@@ -20,7 +20,7 @@ export function countsProcesses(): boolean {
   return units !== null;
 }
 
-/** What the system counts of a process, read from `/proc`; null when it's gone. */
+/** What the system counts of a process, read from `/proc`; null when it's gone. Throws what else the system says. */
 export function processUsage(pid: number): Usage | null {
   if (!countsProcesses() || !units) return null;
   try {
@@ -32,8 +32,8 @@ export function processUsage(pid: number): Usage | null {
     const residentBytes = Number(residentPages) * units.pageBytes;
     const cpuMs = (Number(userTicks) + Number(systemTicks)) * units.tickMs;
     return Number.isFinite(residentBytes) && Number.isFinite(cpuMs) ? { residentBytes, cpuMs } : null;
-  } catch {
-    return null;
+  } catch (error) {
+    return nullFor(error, ['ENOENT', 'ESRCH']);
   }
 }
 
@@ -47,7 +47,13 @@ function readUnits(): Units | null {
     const pageBytes = found.get(pageSizeType);
     const ticks = found.get(clockTicksType);
     return pageBytes && ticks ? { pageBytes, tickMs: 1000 / ticks } : null;
-  } catch {
-    return null;
+  } catch (error) {
+    return nullFor(error, ['ENOENT', 'EACCES']);
   }
+}
+
+/** For want of descriptors, say, a process isn't gone. */
+function nullFor(error: unknown, codes: readonly string[]): null {
+  if (codes.includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+  throw error;
 }

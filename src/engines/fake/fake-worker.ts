@@ -140,8 +140,8 @@ export class FakeWorker implements Worker {
   }
 
   /** It dies by itself, as from `kill -9`. */
-  die(reason: string = 'killed by signal 9'): void {
-    this.#end({ expected: false, reason });
+  die(reason: string = 'killed by signal 9', { outOfMemory = false }: { outOfMemory?: boolean } = {}): void {
+    this.#end({ expected: false, reason, ...(outOfMemory && { outOfMemory }) });
   }
 
   #outcome(message: Omit<RunMessage, 'kind'>): FakeOutcome {

@@ -18,7 +18,7 @@ import { createMailbox, sendMail } from '../../rpc/mailbox.ts';
 import type { Port } from '../../rpc/port.ts';
 import { wasmPageBytes } from '../../util/wasm.ts';
 import { findAssets, workerUrl } from '../assets.ts';
-import { ChannelWorker, type Place } from '../channel-worker.ts';
+import { ChannelWorker, type Place, type PlaceEnd } from '../channel-worker.ts';
 import type { Engine, EngineOptions, StartOptions } from '../engine.ts';
 import { defaultCacheDir, ImageCache } from '../image-cache.ts';
 import { type StartInMode, startPlainly, startWithImage } from '../start-with-image.ts';
@@ -130,7 +130,7 @@ function launch(data: ThreadData): Place {
   // Nothing is meant to be written there; unread, it would pile up.
   thread.stdout.resume();
   thread.stderr.resume();
-  const { promise: exited, resolve } = Promise.withResolvers<string>();
+  const { promise: exited, resolve } = Promise.withResolvers<PlaceEnd>();
   let failure = '';
   let ended = false;
   const port = new ThreadPort(thread, data.signals, data.mailbox);
@@ -140,7 +140,7 @@ function launch(data: ThreadData): Place {
   thread.on('exit', (code) => {
     ended = true;
     const reason = `the worker's thread ended with code ${code}${failure}`;
-    resolve(reason);
+    resolve({ reason });
     port.onClose?.(new Error(reason));
   });
   return {

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { isRunning } from '../../engines/subject.ts';
 import { granted, subject } from './subject.ts';
 
 const maxResidentBytes = 700 * 2 ** 20;
@@ -40,6 +41,23 @@ describe('a possessed kernel that harms its process', () => {
     const execution = await s.attack(name, {}, within);
     expect(execution).toMatchObject({ status: 'timeout', worker: { lost: true } });
     expect(execution.timings.runMs).toBeLessThan(within.timeoutMs + 1200);
+  });
+
+  it.each([
+    ['loop', /^unhealthy$/],
+    // Where pages come slowly its processor time is seen first.
+    ['buffers', /^(memory|unhealthy)$/],
+  ])('T43, T46: goes on after its end: %s', async (what, reason) => {
+    const reasons: string[] = [];
+    const unsubscribe = s.runtime.subscribe((event) => {
+      if (event.type === 'worker:restart') reasons.push(event.reason);
+    });
+    const { status, worker } = await s.run('goOn', { what, bytes: 2 * 2 ** 30 });
+    expect(status).toBe('ok');
+    await vi.waitFor(() => expect(reasons).toStrictEqual([expect.stringMatching(reason)]), 15_000);
+    unsubscribe();
+    await vi.waitFor(() => expect(isRunning(worker.pid ?? 0)).toBe(false), 5000);
+    await s.expectUnharmed();
   });
 
   it('T44: floods with tasks, and the host is answered meanwhile', async () => {

@@ -69,7 +69,7 @@ describe('a possessed kernel and what the platform has', () => {
   });
 
   it('T14: no import reads a file', async () => {
-    const paths = [s.canaries.targets.secret, '/etc/passwd', 'file:///proc/self/environ'];
+    const paths = [s.canaries.targets.secret, 'file:///proc/self/environ'];
     const found = await s.find('T14', { paths });
     expect(Object.keys(found).length).toBe(paths.length * 13);
     expect(granted(found)).toStrictEqual({});
@@ -103,7 +103,7 @@ describe('the supervisor', () => {
     const { createDenoEngine }: typeof import('../../../src/engines/deno/host.ts') = await import(
       possessed.url('engines/deno/host.js')
     );
-    await using engine = createDenoEngine({ image: false });
+    await using engine = createDenoEngine({ image: true });
     const worker = await engine.start(startOptions());
     await worker.shutdown(10_000);
     const { reason } = await worker.exited;
