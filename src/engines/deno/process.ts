@@ -33,6 +33,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
   const { promise: exited, resolve } = Promise.withResolvers<string>();
   let stderr = '';
   let gone = false;
+  let paused = 0;
   let outOfMemory: string | undefined;
   const port = new StreamPort({
     auth: randomUUID(),
@@ -89,6 +90,14 @@ export function startProcess(command: Command, ended: () => string | undefined =
         return gone || pid === undefined ? null : processUsage(pid);
       },
     }),
+    pauseUntil(over) {
+      paused += 1;
+      child.stdout.pause();
+      void over.then(() => {
+        paused -= 1;
+        if (paused === 0) child.stdout.resume();
+      });
+    },
     onRun(point, run) {
       const pid = currentPid();
       if (pid !== undefined) trace(point, { pid, run });
