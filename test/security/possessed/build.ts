@@ -24,7 +24,10 @@ export interface Possessed extends AsyncDisposable {
 export async function possess({
   kernel = 'kernel.mjs',
   supervisor = false,
-}: { kernel?: 'kernel.mjs' | 'realm-kernel.mjs'; supervisor?: boolean } = {}): Promise<Possessed> {
+}: {
+  kernel?: 'kernel.mjs' | 'realm-kernel.mjs';
+  supervisor?: boolean;
+} = {}): Promise<Possessed> {
   const folder = join(root, `node_modules/.cache/vivarium-possessed-${randomUUID()}`);
   const dist = join(folder, 'dist');
   await mkdir(folder, { recursive: true });

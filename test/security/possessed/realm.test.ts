@@ -56,7 +56,14 @@ describe('the kernel’s thread while an image is built, and while one is restor
   afterAll(() => possessed[Symbol.asyncDispose]());
 
   it('tells of each step', () => {
-    const steps = ['starting Python', 'Python started', 'ready', 'restoring the image', 'image restored', 'ready'];
+    const steps = [
+      'starting Python',
+      'Python started',
+      'ready',
+      'restoring the image',
+      'image restored',
+      'ready',
+    ];
     expect(reports.map(({ at }) => at)).toStrictEqual(steps);
   });
 
@@ -75,7 +82,9 @@ describe('the kernel’s thread while an image is built, and while one is restor
       expect(names, at).toBeGreaterThan(50);
       expect(seen, at).toBeGreaterThan(500);
       expect(reached, at).toStrictEqual([]);
-      expect(open, at).toStrictEqual([expect.stringMatching(/\.stackTraceLimit$/)]);
+      // Deno keeps what is its own on the global object, under symbols.
+      const languages = open?.filter((path) => !path.startsWith('globalThis.Symbol('));
+      expect(languages, at).toStrictEqual([expect.stringMatching(/\.stackTraceLimit$/)]);
       expect(changed, at).toStrictEqual([]);
     }
   });
