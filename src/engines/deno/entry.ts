@@ -1,6 +1,6 @@
 /**
  * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
- * none, and loses every permission before guest code runs.
+ * none, and loses every permission before code of packages or guests runs.
  */
 import {
   type DecodedImage,
