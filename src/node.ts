@@ -48,9 +48,17 @@ export async function createRuntime(options?: RuntimeOptions, work: WorkOptions 
 }
 
 async function assemble(options: ResolvedRuntimeOptions, work: WorkOptions): Promise<LocalRuntime> {
-  const engine = await createEngine(options);
+  const workers = await createEngine(options);
   // What few need is loaded when it's needed: a cold start counts.
   let packages: Promise<RuntimePackages> | undefined;
+  const engine: Engine = {
+    kind: workers.kind,
+    start: (startOptions) => workers.start(startOptions),
+    async [Symbol.asyncDispose]() {
+      await workers[Symbol.asyncDispose]();
+      await (await packages?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
+  };
   const load = (): Promise<RuntimePackages> => {
     packages ??= import('./catalog/runtime-packages.ts').then((module) =>
       module.createRuntimePackages(options, engine),
@@ -73,8 +81,11 @@ async function assemble(options: ResolvedRuntimeOptions, work: WorkOptions): Pro
 
 // ---- packages and images -------------------------------------------------------------------------------------------
 
-/** Where packages come from and images are kept: as the options of the same names of a runtime. */
-export type PackageOptions = Pick<RuntimeOptions, 'mirror' | 'offline' | 'cacheDir' | 'engine'>;
+/** Where packages come from and images are kept, and what resolves and builds: as the options of the same names of a runtime. */
+export type PackageOptions = Pick<
+  RuntimeOptions,
+  'mirror' | 'offline' | 'cacheDir' | 'engine' | 'sandbox' | 'maxResidentBytes'
+>;
 
 export interface LockOptions extends PackageOptions, WorkOptions {
   /** Asks the sources again, although the same was resolved before. Default false. */
@@ -89,7 +100,8 @@ export async function lockPackages(
   const { refresh = false, signal, onProgress, ...where } = options;
   const { Catalog } = await loadCatalog();
   await using engine = lazyEngine(where);
-  return new Catalog(engine.catalogOptions).lock(requirements, { refresh, ...given({ signal, onProgress }) });
+  using catalog = new Catalog(engine.catalogOptions);
+  return await catalog.lock(requirements, { refresh, ...given({ signal, onProgress }) });
 }
 
 /**
@@ -103,7 +115,8 @@ export async function packagesOf(
   const { signal, onProgress, ...where } = options;
   const { Catalog } = await loadCatalog();
   await using engine = lazyEngine(where);
-  return new Catalog(engine.catalogOptions).packagesOf(script, given({ signal, onProgress }));
+  using catalog = new Catalog(engine.catalogOptions);
+  return await catalog.packagesOf(script, given({ signal, onProgress }));
 }
 
 /** The images of the cache folder. Throws `InstallError` when the sources are set wrongly. */

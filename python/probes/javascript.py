@@ -46,7 +46,7 @@ def from_collector() -> object:
 
 def from_subclasses() -> object:
     kind: type = ffi.JsProxy
-    return [each.__name__ for each in kind.__subclasses__() if gc.get_referrers(each) is None] or None
+    return [each.__name__ for each in kind.__subclasses__()] or None
 
 
 def from_frames() -> object:

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Engine } from '../engines/engine.ts';
 import { noteUse } from '../engines/image-cache.ts';
 import { InstallError } from '../errors/errors.ts';
-import { loadDistribution, providerOf } from '../packages/distribution.ts';
+import { providerOf } from '../packages/distribution.ts';
 import type { FetchBudget } from '../packages/fetch-budget.ts';
 import {
   defineImage,
@@ -19,6 +19,8 @@ import { earlierLock, knownLock, resolveLock } from '../packages/resolve.ts';
 import { resolveSources, type SourceOptions } from '../packages/sources.ts';
 import { WheelCache } from '../packages/wheel-cache.ts';
 import type { Progress } from '../runtime.ts';
+import type { Clock } from '../util/clock.ts';
+import { unlessAborted } from '../util/unless-aborted.ts';
 import { headerOfFile, isImagePath, NamedImages, sourceOfFile } from './named-images.ts';
 import { EngineResolver } from './resolver.ts';
 
@@ -27,6 +29,7 @@ export interface CatalogOptions extends SourceOptions {
   /** Resolves and builds. */
   engine: () => Promise<Engine>;
   env?: Readonly<Record<string, string | undefined>>;
+  clock?: Clock;
 }
 
 export interface FindOptions {
@@ -45,7 +48,7 @@ export interface ImportedPackage {
 }
 
 /** Knows images by recipe, name, path, requirements and lock. */
-export class Catalog {
+export class Catalog implements Disposable {
   readonly wheels: WheelCache;
   readonly named: NamedImages;
   readonly #engine: () => Promise<Engine>;
@@ -53,17 +56,25 @@ export class Catalog {
   readonly #definitions = new Map<string, ImageDefinition>();
   /** By requirements or recipe: what was found stays, so that runs which ask for it each time don't wait for the disk. */
   readonly #found = new Map<string, ImageSource>();
-  /** The last that is under way. */
-  #resolving: Promise<void> = Promise.resolve();
+  readonly #clock: Clock | undefined;
+  /** By requirements: what is under way. */
+  readonly #resolving = new Map<string, Promise<void>>();
 
-  constructor({ cacheDir, engine, env, ...sources }: CatalogOptions) {
+  constructor({ cacheDir, engine, env, clock, ...sources }: CatalogOptions) {
     this.#engine = engine;
+    this.#clock = clock;
     this.wheels = new WheelCache({
       cacheDir,
       sources: resolveSources(sources, env),
       limits: readWheelCacheLimits(env ?? process.env),
+      ...(clock && { clock }),
     });
     this.named = new NamedImages(cacheDir);
+  }
+
+  /** Ends the connections that are kept. */
+  [Symbol.dispose](): void {
+    this.wheels.http.close();
   }
 
   /** The source of an image, which an engine builds when it's missing. Rejects with `InstallError`. */
@@ -132,17 +143,23 @@ export class Catalog {
   /** Requirements to exact wheels, by micropip in a worker. Rejects with `InstallError`. */
   async lock(requirements: readonly string[], options: FindOptions = {}): Promise<Lock> {
     const { wheels } = this;
-    const known = options.refresh ? undefined : await knownLock(requirements, wheels, options.signal);
+    const known = options.refresh ? undefined : await knownLock(requirements, wheels, options);
     if (known !== undefined) return known;
-    // One at a time: a resolver takes a worker, and what comes next may ask the same.
-    const before = this.#resolving;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#resolving = promise;
-    try {
-      await before;
+    // A resolver takes a worker; who asks the same waits for the answer that is on its way.
+    const question = JSON.stringify(requirements);
+    const resolving = this.#resolving;
+    for (;;) {
       options.signal?.throwIfAborted();
+      const same = resolving.get(question);
+      if (same === undefined && resolving.size < maxResolvers) break;
+      await unlessAborted(same ?? Promise.race(resolving.values()), options.signal);
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    resolving.set(question, promise);
+    try {
       return await resolveLock(requirements, { ...options, wheels, kernel: this.#resolver(options) });
     } finally {
+      resolving.delete(question);
       resolve();
     }
   }
@@ -160,12 +177,7 @@ export class Catalog {
     const modules = await this.importsOf(script, options);
     if (modules.length === 0) return [];
     const { wheels } = this;
-    const distribution = await loadDistribution(
-      wheels.sources,
-      await wheels.pyodide(),
-      wheels.http,
-      options.signal,
-    );
+    const distribution = await wheels.distribution(options);
     return modules.flatMap((module) => {
       const name = providerOf(distribution, module)?.name ?? module;
       return requirementName(name) === undefined ? [] : [{ module, package: name }];
@@ -195,12 +207,15 @@ export class Catalog {
     return new EngineResolver({
       engine: this.#engine,
       wheels: this.wheels,
+      ...(this.#clock && { clock: this.#clock }),
       ...(onProgress && { onProgress }),
     });
   }
 }
 
 const maxRemembered = 1000;
+/** At a time. */
+const maxResolvers = 2;
 
 /** Callers may name as many images as they like: the oldest are forgotten. */
 function remember<V>(map: Map<string, V>, key: string, value: V): void {

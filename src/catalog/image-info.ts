@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InstallError } from '../errors/errors.ts';
 import { readHeader, splitImage, verifyImage } from '../image/format.ts';
-import { type Fingerprint, ImageError, type ImageHeader, pageBytes } from '../image/header.ts';
+import { type Fingerprint, ImageError, type ImageHeader, maxImageBytes, pageBytes } from '../image/header.ts';
 import { wheelParts } from '../packages/names.ts';
 import { headerOfFile } from './named-images.ts';
 
@@ -50,9 +50,6 @@ export interface ImageInfo {
   /** To the day. */
   usedAt: Date | null;
 }
-
-/** Larger ones are refused: what is read in one piece ends here. */
-export const maxImageBytes: number = 2 ** 31 - 1;
 
 /** Looks at the header alone. Rejects with the disk's error when the file is gone. */
 export async function imageInfo(path: string, installed: Fingerprint): Promise<ImageInfo> {

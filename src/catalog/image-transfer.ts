@@ -7,9 +7,8 @@ import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { InstallError } from '../errors/errors.ts';
 import { decodePrelude, preludeBytes } from '../image/format.ts';
-import { ImageError } from '../image/header.ts';
+import { ImageError, maxImageBytes } from '../image/header.ts';
 import { trace } from '../util/trace.ts';
-import { maxImageBytes } from './image-info.ts';
 
 /** More than any image shrinks, and less than what only wants to fill a disk. */
 const maxRatio = 100;

@@ -22,7 +22,7 @@ interface Installation {
 }
 
 /** What runs may install while they run. Rejects with an `InstallError` that may be told to them; what it leaves out is its cause. */
-export class PolicyInstaller {
+export class PolicyInstaller implements Disposable {
   readonly #policy: InstallPolicy;
   readonly #catalog: Catalog;
   /** Knows the mirror only. */
@@ -37,6 +37,11 @@ export class PolicyInstaller {
     const { env = process.env } = options;
     if (catalog.wheels.sources.mirror !== null)
       this.#mirrorOnly = new Catalog({ ...options, env: { ...env, PIP_NO_INDEX: '1' } });
+  }
+
+  /** Its own connections; the catalog is the caller's. */
+  [Symbol.dispose](): void {
+    this.#mirrorOnly?.[Symbol.dispose]();
   }
 
   async install(requirements: readonly string[], context: InstallContext): Promise<Installation> {

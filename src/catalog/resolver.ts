@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Answer, Engine, StartOptions } from '../engines/engine.ts';
+import type { Answer, Engine, StartOptions, Worker } from '../engines/engine.ts';
 import { InternalError } from '../errors/errors.ts';
-import { loadDistribution, micropipLock } from '../packages/distribution.ts';
+import { micropipLock } from '../packages/distribution.ts';
 import { defineImage, imageSource } from '../packages/image-definition.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { ResolveRequest, ResolverKernel } from '../packages/resolve.ts';
@@ -9,12 +9,18 @@ import type { WheelCache } from '../packages/wheel-cache.ts';
 import type { Question, ResultMessage, RunMessage } from '../protocol/messages.ts';
 import { decodeValue, encodeValue } from '../protocol/value-codec.ts';
 import type { Progress, Value } from '../runtime.ts';
+import { type Clock, systemClock, type Timer } from '../util/clock.ts';
 
 /** Of the resolver's own interpreter. */
 const memoryBytes = 512 * 1024 * 1024;
+/** Of its whole worker, as the defaults of a runtime have it. */
+const maxResidentBytes = 2 * memoryBytes + 512 * 1024 * 1024;
 const bootTimeoutMs = 60_000;
 /** Of micropip's own work; fetching has limits of its own. */
 const timeoutMs = 120_000;
+/** For Python to end by itself, before the worker is killed. */
+const graceMs = 5000;
+const lookIntervalMs = 100;
 const valueBytes = 64 * 1024 * 1024;
 
 export interface ResolverOptions {
@@ -22,6 +28,7 @@ export interface ResolverOptions {
   engine: () => Promise<Engine>;
   wheels: WheelCache;
   onProgress?: (progress: Progress) => void;
+  clock?: Clock;
 }
 
 type OnFetch = Parameters<ResolverKernel['run']>[1];
@@ -59,7 +66,7 @@ export class EngineResolver implements ResolverKernel {
     onFetch: OnFetch | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Value | undefined> {
-    const { engine, onProgress } = this.#options;
+    const { engine, onProgress, clock = systemClock } = this.#options;
     const start: StartOptions = {
       id: `resolver-${randomUUID().slice(0, 8)}`,
       image,
@@ -71,14 +78,18 @@ export class EngineResolver implements ResolverKernel {
     const worker = await (await engine()).start(start);
     const stop = (): void => worker.kill();
     signal?.addEventListener('abort', stop);
+    using bounds = new Bounds(worker, clock);
     try {
-      const result = await worker.run(runMessage(code, globals), {
+      signal?.throwIfAborted();
+      const running = worker.run(runMessage(code, globals), {
         onOutput: () => {},
         onDisplay: () => {},
         onRewound: () => {},
-        ...(onFetch && { onAsk: (question) => fetchFor(question, onFetch) }),
+        ...(onFetch && { onAsk: (question) => bounds.pause(() => fetchFor(question, onFetch)) }),
       });
-      return resultValue(result);
+      // Which of them rejects first when the worker is killed.
+      running.catch(() => {});
+      return resultValue(await Promise.race([running, bounds.exceeded]));
     } catch (error) {
       signal?.throwIfAborted();
       throw error;
@@ -91,9 +102,86 @@ export class EngineResolver implements ResolverKernel {
   async #findImage(): Promise<ImageSource> {
     const { wheels } = this.#options;
     const pyodide = await wheels.pyodide();
-    const distribution = await loadDistribution(wheels.sources, pyodide, wheels.http);
+    const distribution = await wheels.distribution();
     const lock = micropipLock(distribution, pyodide);
     return imageSource(defineImage('micropip', lock, { imports: ['vivarium._resolve_image'] }), wheels);
+  }
+}
+
+/** What the host holds a resolver to, whatever goes on inside. */
+class Bounds implements Disposable {
+  /** Rejects, if it comes to that. */
+  readonly exceeded: Promise<never>;
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #fail: (error: InternalError) => void;
+  #leftMs = timeoutMs + graceMs;
+  #startedAt: number;
+  #deadline: Timer | undefined;
+  #look: Timer | undefined;
+  #pauses = 0;
+  #ended = false;
+
+  constructor(worker: Worker, clock: Clock) {
+    this.#worker = worker;
+    this.#clock = clock;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => {});
+    this.exceeded = promise;
+    this.#fail = (error) => {
+      reject(error);
+      worker.kill();
+    };
+    this.#startedAt = clock.now();
+    this.#run();
+    this.#lookLater();
+  }
+
+  /** The time that the host takes isn't the resolver's. */
+  async pause<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#pauses++ === 0) {
+      this.#deadline?.cancel();
+      this.#leftMs -= this.#clock.now() - this.#startedAt;
+    }
+    try {
+      return await work();
+    } finally {
+      if (--this.#pauses === 0) this.#run();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#deadline?.cancel();
+    this.#look?.cancel();
+  }
+
+  #run(): void {
+    if (this.#ended) return;
+    this.#startedAt = this.#clock.now();
+    const late = `the resolver took more than ${timeoutMs + graceMs} ms and was killed`;
+    this.#deadline = this.#clock.setTimeout(
+      () => this.#fail(new InternalError('internal', late)),
+      this.#leftMs,
+    );
+  }
+
+  #lookLater(): void {
+    this.#look = this.#clock.setTimeout(() => void this.#lookAtMemory(), lookIntervalMs, { unref: true });
+  }
+
+  async #lookAtMemory(): Promise<void> {
+    // One that doesn't answer has its deadline.
+    const usage = await this.#worker.usage().catch(() => undefined);
+    if (this.#ended || usage === null) return;
+    if (usage === undefined || usage.residentBytes <= maxResidentBytes) this.#lookLater();
+    else
+      this.#fail(
+        new InternalError(
+          'internal',
+          `the resolver held ${usage.residentBytes} bytes of memory and was killed`,
+        ),
+      );
   }
 }
 

@@ -16,7 +16,7 @@ export interface RuntimePackageOptions {
   cacheDir: string | undefined;
 }
 
-export interface RuntimePackages {
+export interface RuntimePackages extends AsyncDisposable {
   catalog: Catalog;
   installer: Pick<PolicyInstaller, 'install'>;
   /** The runtime's own image. Rejects with `InstallError`. */
@@ -38,14 +38,21 @@ export function createRuntimePackages(options: RuntimePackageOptions, engine: En
     found ??= find(findOptions);
     return found;
   };
+  let installer: Promise<PolicyInstaller> | undefined;
+  const makeInstaller = async (): Promise<PolicyInstaller> =>
+    new PolicyInstaller(install, catalog, catalogOptions, catalog.definitionOf(await own())?.lock);
   return {
     catalog,
     own,
     installer: {
       async install(requirements, context) {
-        const ownLock = catalog.definitionOf(await own())?.lock;
-        return new PolicyInstaller(install, catalog, catalogOptions, ownLock).install(requirements, context);
+        installer ??= makeInstaller();
+        return (await installer).install(requirements, context);
       },
+    },
+    async [Symbol.asyncDispose]() {
+      catalog[Symbol.dispose]();
+      (await installer?.catch(() => undefined))?.[Symbol.dispose]();
     },
   };
 }

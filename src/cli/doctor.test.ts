@@ -46,8 +46,15 @@ test('is coloured on a terminal, unless NO_COLOR is set', () => {
 });
 
 const fact = { name: 'deno', ok: true, detail: '2.9.5' };
-const held = { id: 'T01', title: 'start a program', ok: true, detail: '13 refused', ms: 1240 };
-const through = { id: 'T16', title: 'reach files', ok: false, detail: 'it learned a secret', ms: 90 };
+const held = { id: 'T01', title: 'start a program', ok: true, attempts: [], detail: '13 refused', ms: 1240 };
+const through = {
+  id: 'T16',
+  title: 'reach files',
+  ok: false,
+  attempts: [],
+  detail: 'it learned a secret',
+  ms: 90,
+};
 
 async function reportOf(
   probes: SecurityReport['probes'],

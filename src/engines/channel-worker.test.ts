@@ -178,7 +178,9 @@ describe('ChannelWorker', () => {
       onMessage?.(message);
     };
     const pieces: Uint8Array[] = [];
-    await ChannelWorker.start(place, init, options, (bytes) => pieces.push(bytes));
+    await ChannelWorker.start(place, init, options, async (bytes) => {
+      pieces.push(bytes);
+    });
     expect(pieces).toStrictEqual([1, 2, 3].map((byte) => Uint8Array.of(byte)));
   });
 

@@ -9,9 +9,11 @@ import {
   type RunMessage,
   type StopReason,
 } from '../protocol/messages.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
 import { Channel, type EventMessage } from '../rpc/channel.ts';
 import type { Port } from '../rpc/port.ts';
 import type { RunSink, StartOptions, Usage, Worker, WorkerExit } from './engine.ts';
+import type { TakeImage } from './image-cache.ts';
 
 const usageTimeoutMs = 5000;
 
@@ -22,6 +24,8 @@ export interface Place {
   kill(): void;
   /** Where the system tells it. */
   usage?(): Usage | null;
+  /** Nothing more is read from it until that is over: more comes than can be taken. */
+  pauseUntil?(over: Promise<void>): void;
   /** Keeps the host's process alive while true. */
   hold(held: boolean): void;
   /** Resolves, never rejects. */
@@ -51,7 +55,7 @@ export class ChannelWorker implements Worker {
     place: Place,
     init: InitOptions,
     options: StartOptions,
-    onImage?: (bytes: Uint8Array) => void,
+    onImage?: TakeImage,
   ): Promise<ChannelWorker> {
     const channel = new Channel(place.port);
     place.exited.then(({ reason, outOfMemory }) =>
@@ -65,7 +69,7 @@ export class ChannelWorker implements Worker {
           timeoutCode: 'boot_timeout',
           ...(options.signal === undefined ? {} : { signal: options.signal }),
           onEvent(event) {
-            if (event.kind === 'image') for (const part of event.parts) onImage?.(part);
+            if (event.kind === 'image') for (const part of event.parts) takePiece(place, onImage, part);
             if (event.kind !== 'progress') return;
             const { stage, done, total, message } = event;
             options.onProgress?.({ stage, done, total, message });
@@ -220,6 +224,13 @@ const notAsked: InstallError = new InstallError('Nothing can be installed here.'
   package: '',
   suggestion: '',
 });
+
+/** What is thrown here ends the channel, and with it the place. */
+function takePiece(place: Place, onImage: TakeImage | undefined, bytes: Uint8Array): void {
+  if (onImage === undefined) throw new ProtocolError("'image' in a boot that builds none");
+  const taken = onImage(bytes);
+  place.pauseUntil?.(taken);
+}
 
 /** Whatever goes wrong in a boot is `boot_failed`, but for `boot_timeout`, `install` and what the caller's signal says. */
 function bootFailure(error: unknown): unknown {

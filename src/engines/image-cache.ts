@@ -4,8 +4,10 @@ import { access, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promis
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import envPaths from 'env-paths';
-import type { Fingerprint } from '../image/header.ts';
+import { WorkerError } from '../errors/errors.ts';
+import { type Fingerprint, maxImageBytes } from '../image/header.ts';
 import { trace } from '../util/trace.ts';
+import { unlessAborted } from '../util/unless-aborted.ts';
 
 /** `VIVARIUM_CACHE_DIR`, or the user's cache folder as the platform has it. */
 export function defaultCacheDir(): string {
@@ -21,8 +23,11 @@ const dayMs = 24 * 3_600_000;
 export const temporaryKeepMs = 600_000;
 const imageKeepMs = 30 * dayMs;
 
+/** Takes the next piece of an image. Throws when that is too much; resolves, never rejects, when the disk has had it. */
+export type TakeImage = (bytes: Uint8Array) => Promise<void>;
+
 /** Makes an image and hands it over piece by piece. */
-export type ImageWriter = (write: (bytes: Uint8Array) => void) => Promise<void>;
+export type ImageWriter = (take: TakeImage) => Promise<void>;
 
 interface Build {
   path: Promise<string>;
@@ -36,11 +41,14 @@ interface Build {
  */
 export class ImageCache {
   readonly #dir: string;
+  readonly #maxBytes: number;
   readonly #builds = new Map<string, Build>();
   #built = 0;
 
-  constructor(cacheDir: string) {
+  /** `maxBytes`: of one image. */
+  constructor(cacheDir: string, maxBytes: number = maxImageBytes) {
     this.#dir = imagesDir(cacheDir);
+    this.#maxBytes = maxBytes;
   }
 
   pathOf(fingerprint: Fingerprint): string {
@@ -108,8 +116,17 @@ export class ImageCache {
       open.written.catch(() => {});
       return open;
     };
+    let total = 0;
+    const take: TakeImage = (bytes) => {
+      total += bytes.length;
+      if (total > this.#maxBytes)
+        throw new WorkerError('boot_failed', `the image has more than ${this.#maxBytes} bytes`);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      opened().file.write(bytes, () => resolve());
+      return promise;
+    };
     try {
-      await build((bytes) => void opened().file.write(bytes));
+      await build(take);
       opened().file.end();
       await opened().written;
       trace('image.writing', { temporary, path });
@@ -136,20 +153,6 @@ export class ImageCache {
       const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
       if (Date.now() - mtimeMs > keepMs) await rm(path, { recursive: true, force: true });
     }
-  }
-}
-
-/** Rejects with the signal's reason as soon as it aborts. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -5,7 +5,7 @@ import type { BuildPackages, InitOptions } from '../protocol/messages.ts';
 import { isDiskError } from '../util/disk-error.ts';
 import type { ChannelWorker } from './channel-worker.ts';
 import { buildTimeoutMs, type StartOptions } from './engine.ts';
-import type { ImageCache } from './image-cache.ts';
+import type { ImageCache, TakeImage } from './image-cache.ts';
 
 /** How a worker boots: what of `InitOptions` an engine can't know by itself. */
 export interface BootMode {
@@ -15,7 +15,7 @@ export interface BootMode {
   packages: BuildPackages;
   fingerprint: Fingerprint;
   /** When it is `build`: takes the image piece by piece. */
-  onImage?: (bytes: Uint8Array) => void;
+  onImage?: TakeImage;
 }
 
 /** Starts a worker of some engine in a mode. */
@@ -43,7 +43,7 @@ export async function startWithImage(
       throw isImageError(error) ? unusable(path, error) : error;
     });
   }
-  const build = async (onImage: (bytes: Uint8Array) => void): Promise<void> => {
+  const build = async (onImage: TakeImage): Promise<void> => {
     options.onProgress?.({ stage: 'image', done: 0, total: 1, message: `building the image ${source.name}` });
     const packages = await source.load(options);
     const patient = { ...options, bootTimeoutMs: Math.max(options.bootTimeoutMs, buildTimeoutMs) };

@@ -2,6 +2,9 @@ import { wasmPageBytes } from '../util/wasm.ts';
 
 export const pageBytes = 4096;
 
+/** Larger ones are refused: what is read in one piece ends here. */
+export const maxImageBytes: number = 2 ** 31 - 1;
+
 /** What an image fits: all of it must be equal to what the kernel is. */
 export interface Fingerprint {
   pyodide: string;

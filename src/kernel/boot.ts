@@ -143,9 +143,12 @@ async function bootFrom(
   libraries.started(module);
   waysOut.started(module);
   if (image !== null && compiling !== undefined) {
-    restore(image, await compiling, { module, api, libraries, limit });
+    // Before code of packages: a library may have some that runs when it's instantiated.
+    const compiled = await compiling;
+    startJavaScript(module);
     bridge.close(module);
     freezeRealm();
+    restore(image, compiled, { module, api, libraries, limit });
     introduction.prepareDevices(module);
     reopenDescriptors(module.FS, image.header.tree);
     await verified;
@@ -194,7 +197,6 @@ function restore(image: DecodedImage, compiled: readonly WebAssembly.Module[], i
   const { module, api, libraries, limit } = into;
   if (header.linked.tableLength < module.wasmTable.length)
     throw new ImageError('image has another table layout');
-  startJavaScript(module);
   const top = heapTop(module);
   limit.growTo(module.memory, header.heapBytes);
   libraries.replay(module, header.linked, compiled);

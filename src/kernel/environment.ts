@@ -28,6 +28,9 @@ export function disguiseRealm(): void {
   };
   for (const name of Object.getOwnPropertyNames(realm)) {
     if (!kept.has(name)) remove(realm, name);
+    // Deno has accessors for some, behind which freezing would not look.
+    else if (Object.getOwnPropertyDescriptor(realm, name)?.get !== undefined)
+      Object.defineProperty(realm, name, { value: realm[name], enumerable: false, writable: true });
   }
   // In Deno what leads to events is inherited. What has been set to handle messages stays.
   for (let above = parentOf(realm); above !== null && above !== Object.prototype; above = parentOf(above)) {

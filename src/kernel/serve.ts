@@ -17,7 +17,7 @@ export interface KernelHost {
   receive(): HostMessage;
   /** Loads the bytes that the kernel boots from. Called once, before the realm loses its platform. */
   loadAssets(init: InitMessage, progress: BootProgress): Promise<KernelAssets>;
-  /** Gives up every permission the thread still has. Called once the kernel has booted, before any guest code. */
+  /** Gives up every permission the thread still has. Called once all is loaded, before any code of packages or guests. */
   lockDown(): void;
   /** Called once, when the kernel has been idle: the boot leaves much behind that the engine would keep for long. */
   collectGarbage?: () => void;
@@ -41,7 +41,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     const progress: BootProgress = (stage, done, total, message) =>
       host.post({ kind: 'progress', id: init.id, stage, done, total, message });
     // The assets are large: nothing may refer to them once the kernel has booted.
-    const booted = await Kernel.boot(await host.loadAssets(init, progress), {
+    const booted = await Kernel.boot(await loadAssets(init, progress), {
       signals: host.signals,
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
@@ -56,7 +56,6 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         for (const script of warmScripts) booted.warm(script);
       }
     }
-    host.lockDown();
     kernel = booted;
     progress('ready', 1, 1, 'ready');
     host.post({
@@ -69,6 +68,13 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       bootMs: performance.now() - started,
     });
     tidyWhenIdle();
+  };
+
+  const loadAssets = async (init: InitMessage, progress: BootProgress): Promise<KernelAssets> => {
+    const assets = await host.loadAssets(init, progress);
+    // Before the boot: packages may have code that runs in it.
+    host.lockDown();
+    return assets;
   };
 
   let { collectGarbage } = host;

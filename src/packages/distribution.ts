@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseJson } from '../protocol/json.ts';
 import { fail, list, type Reader, record, text } from '../protocol/read.ts';
-import type { Http } from './http.ts';
+import type { Asking, Http } from './http.ts';
 import {
   closure,
   compare,
@@ -78,12 +78,12 @@ export async function loadDistribution(
   { mirror }: Sources,
   pyodide: InstalledPyodide,
   http: Http,
-  signal?: AbortSignal,
+  asking: Asking = {},
 ): Promise<Distribution> {
   if (mirror === null) return parseDistribution(await readInstalled(pyodideLockFile), pyodideLockFile);
   const where = describeMirror(mirror);
   const found = parseDistribution(
-    await readMirrorLock(mirror, http, signal),
+    await readMirrorLock(mirror, http, asking),
     `${pyodideLockFile} of ${where}`,
   );
   if (found.abi !== pyodide.abi) {
@@ -95,7 +95,7 @@ export async function loadDistribution(
   return found;
 }
 
-async function readMirrorLock(mirror: Mirror, http: Http, signal: AbortSignal | undefined): Promise<string> {
+async function readMirrorLock(mirror: Mirror, http: Http, asking: Asking): Promise<string> {
   const suggestion = `a mirror holds ${pyodideLockFile} and the wheels that it names: check --mirror or VIVARIUM_MIRROR`;
   if (mirror.kind === 'folder') {
     const isFolder = await stat(mirror.path).then(
@@ -113,7 +113,7 @@ async function readMirrorLock(mirror: Mirror, http: Http, signal: AbortSignal | 
     }
   }
   const url = `${mirror.url}${pyodideLockFile}`;
-  const { status, bytes } = await http.page(url, {}, { signal });
+  const { status, bytes } = await http.page(url, {}, asking);
   if (status !== 200) throw mirrorError(`the mirror has no ${url} (${status})`, suggestion);
   return new TextDecoder().decode(bytes);
 }

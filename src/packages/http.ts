@@ -72,6 +72,11 @@ export class Http {
     this.#transport = new Transport(lookup);
   }
 
+  /** Ends the connections that are kept. */
+  close(): void {
+    this.#transport.close();
+  }
+
   /**
    * One request, following redirects but none from https to http. Throws `TransientError` when the server can't be
    * reached or is busy, `InstallError` (`network`, `not_allowed`) when it is not to be asked.

@@ -44,10 +44,41 @@ interface Kept {
  * Removes files of `wheels/` that nobody used for long, then the least recently used until the rest is within the limits. Their
  * times of change stand for their last use: see `noteWheelUse`. Resolves with what was removed; files that can't be stay.
  */
-export async function pruneWheels(
-  dir: string,
-  limits: WheelCacheLimits,
-): Promise<{ removed: string[]; freedBytes: number }> {
+export function pruneWheels(dir: string, limits: WheelCacheLimits): Promise<PrunedWheels> {
+  const key = JSON.stringify([dir, limits]);
+  const running = underWay.get(key);
+  if (running === undefined) return begin(key, dir, limits);
+  // It may have looked before the caller's files came: once more, for all who ask meanwhile.
+  const next =
+    waiting.get(key) ??
+    running
+      .catch(() => undefined)
+      .then(() => {
+        waiting.delete(key);
+        return begin(key, dir, limits);
+      });
+  waiting.set(key, next);
+  return next;
+}
+
+export interface PrunedWheels {
+  removed: string[];
+  freedBytes: number;
+}
+
+/** In this process. Two at once would each remove for both. */
+const underWay = new Map<string, Promise<PrunedWheels>>();
+const waiting = new Map<string, Promise<PrunedWheels>>();
+
+function begin(key: string, dir: string, limits: WheelCacheLimits): Promise<PrunedWheels> {
+  const pruned = prune(dir, limits).finally(() => {
+    if (underWay.get(key) === pruned) underWay.delete(key);
+  });
+  underWay.set(key, pruned);
+  return pruned;
+}
+
+async function prune(dir: string, limits: WheelCacheLimits): Promise<PrunedWheels> {
   const now = Date.now();
   const all = (await filesIn(dir, now)).sort((a, b) => a.mtimeMs - b.mtimeMs);
   let bytes = all.reduce((sum, { size }) => sum + size, 0);
@@ -59,7 +90,13 @@ export async function pruneWheels(
     if (held || (!tooMuch && now - mtimeMs <= limits.unusedMs)) continue;
     // Another process may have taken it meanwhile.
     const found = await stat(path).catch(() => undefined);
-    if (found?.mtimeMs !== mtimeMs) continue;
+    if (found === undefined) {
+      // Or removed it, for the same reason.
+      bytes -= size;
+      files -= 1;
+      continue;
+    }
+    if (found.mtimeMs !== mtimeMs) continue;
     // Windows keeps what is in use.
     const gone = await rm(path, { force: true }).then(
       () => true,

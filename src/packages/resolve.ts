@@ -1,9 +1,9 @@
 import { InstallError, type InstallReason } from '../errors/errors.ts';
 import { fail, list, oneOf, record, text } from '../protocol/read.ts';
 import type { Progress } from '../runtime.ts';
-import { type Distribution, type InstalledPyodide, loadDistribution, plainObject } from './distribution.ts';
+import { type Distribution, type InstalledPyodide, plainObject } from './distribution.ts';
 import type { FetchBudget } from './fetch-budget.ts';
-import type { Page } from './http.ts';
+import type { Asking, Page } from './http.ts';
 import {
   type Lock,
   type LockedPackage,
@@ -68,7 +68,7 @@ export interface ResolveOptions {
 export async function resolveLock(requirements: readonly string[], options: ResolveOptions): Promise<Lock> {
   const { wheels, kernel, refresh = false, signal, onProgress, budget } = options;
   if (requirements.length === 0) return emptyLock(await wheels.pyodide());
-  const asked = await questionOf(requirements, wheels, signal);
+  const asked = await questionOf(requirements, wheels, { signal, budget, refresh });
   const { wanted, pyodide, distribution, local, key } = asked;
   const known = refresh ? undefined : await findResolution(wheels.cacheDir, key);
   if (known !== undefined) return known;
@@ -127,16 +127,20 @@ export async function earlierLock(
 export async function knownLock(
   requirements: readonly string[],
   wheels: WheelCache,
-  signal?: AbortSignal,
+  asking: Asking = {},
 ): Promise<Lock | undefined> {
   if (requirements.length === 0) return emptyLock(await wheels.pyodide());
-  return findResolution(wheels.cacheDir, (await questionOf(requirements, wheels, signal)).key);
+  return findResolution(wheels.cacheDir, (await questionOf(requirements, wheels, asking)).key);
 }
 
-async function questionOf(requirements: readonly string[], wheels: WheelCache, signal?: AbortSignal) {
+async function questionOf(
+  requirements: readonly string[],
+  wheels: WheelCache,
+  asking: Asking & { refresh?: boolean },
+) {
   const wanted = checkRequirements(requirements);
   const pyodide = await wheels.pyodide();
-  const distribution = await loadDistribution(wheels.sources, pyodide, wheels.http, signal);
+  const distribution = await wheels.distribution(asking);
   const local = await localWheels(wheels, distribution);
   const key = resolutionKey({ requirements: wanted, pyodide, distribution, local, sources: wheels.sources });
   return { wanted, pyodide, distribution, local, key };

@@ -39,9 +39,24 @@ export async function localWheels(
     const parts = wheelParts(fileName);
     const path = join(mirror.path, fileName);
     if (parts === undefined || !(await stat(path)).isFile()) continue;
-    found.push({ ...parts, fileName, sha256: sha256Of(await readFile(path)) });
+    found.push({ ...parts, fileName, sha256: await hashOf(path) });
   }
   return found;
+}
+
+/** By path, size and time of change: code that runs may ask time and again. What is used is verified in any case. */
+const hashes = new Map<string, string>();
+const maxHashes = 10_000;
+
+async function hashOf(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path);
+  const key = JSON.stringify([path, size, mtimeMs]);
+  const known = hashes.get(key);
+  if (known !== undefined) return known;
+  const sha256 = sha256Of(await readFile(path));
+  if (hashes.size >= maxHashes) hashes.clear();
+  hashes.set(key, sha256);
+  return sha256;
 }
 
 interface AccessOptions {
@@ -190,9 +205,9 @@ export class ResolverAccess {
   }
 
   async #readDefaultIndex(): Promise<string | undefined> {
-    const { distribution, pyodide, wheels, signal } = this.#options;
+    const { distribution, pyodide, wheels } = this.#options;
     const { packages } = micropipLock(distribution, pyodide);
-    const found = await wheels.fetch(packages, signal && { signal });
+    const found = await wheels.fetch(packages, this.#asking);
     const micropip = found.find((one) => one.package.name === 'micropip');
     const source = micropip && unpackWheel(micropip.bytes).get('micropip/package_index.py');
     return /^PYPI_URL = ["'](https:\/\/[^"'\s]+)["']/m.exec(new TextDecoder().decode(source))?.[1];

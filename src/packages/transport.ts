@@ -43,6 +43,10 @@ export class Transport {
     this.#agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) };
   }
 
+  close(): void {
+    for (const agent of Object.values(this.#agents)) agent.destroy();
+  }
+
   /** Rejects with `AddressError` for what isn't public, else with the socket's errors. */
   request(url: URL, { method, headers, signal, trusted }: TransportRequest): Promise<Reply> {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();

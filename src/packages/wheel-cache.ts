@@ -4,10 +4,15 @@ import type { LookupFunction } from 'node:net';
 import { dirname, join } from 'node:path';
 import { InstallError, type InstallFailure } from '../errors/errors.ts';
 import type { Progress } from '../runtime.ts';
-import type { Clock } from '../util/clock.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
 import { isDiskError } from '../util/disk-error.ts';
 import { trace } from '../util/trace.ts';
-import { type InstalledPyodide, installedPyodide } from './distribution.ts';
+import {
+  type Distribution,
+  type InstalledPyodide,
+  installedPyodide,
+  loadDistribution,
+} from './distribution.ts';
 import { PartialDownloads } from './download.ts';
 import type { FetchBudget } from './fetch-budget.ts';
 import { type Asking, Http } from './http.ts';
@@ -24,6 +29,8 @@ import { unsafe, vetWheel, wheelLimits } from './vet-wheel.ts';
 
 const parallelDownloads = 6;
 const progressStepBytes = 64 * 1024;
+/** What a mirror of the web lists is asked for again after so long. */
+const distributionKeepMs = 60_000;
 
 export interface WheelCacheOptions {
   cacheDir: string;
@@ -71,10 +78,13 @@ export class WheelCache {
   readonly #maxBytes: number;
   readonly #limits: WheelCacheLimits;
   readonly #underWay = new Map<string, Promise<unknown>>();
+  readonly #clock: Clock;
   #pyodide: Promise<InstalledPyodide> | undefined;
+  #distribution: { found: Distribution; at: number } | undefined;
 
   constructor(options: WheelCacheOptions) {
     this.#sources = options.sources;
+    this.#clock = options.clock ?? systemClock;
     this.#maxBytes = options.maxBytes ?? wheelLimits.maxBytes;
     this.#limits = options.limits ?? wheelCacheLimits;
     this.http = new Http(options.sources, { clock: options.clock, lookup: options.lookup });
@@ -94,6 +104,19 @@ export class WheelCache {
   pyodide(): Promise<InstalledPyodide> {
     this.#pyodide ??= installedPyodide();
     return this.#pyodide;
+  }
+
+  /** Of the sources. Rejects with `InstallError` (`mirror`, `network`). */
+  async distribution(asking: Asking & { refresh?: boolean } = {}): Promise<Distribution> {
+    const { signal, budget, refresh = false } = asking;
+    const known = this.#distribution;
+    if (known !== undefined && !refresh && this.#clock.now() - known.at < distributionKeepMs)
+      return known.found;
+    const pyodide = await this.pyodide();
+    const found = await loadDistribution(this.#sources, pyodide, this.http, { signal, budget });
+    // A file is read each time: it may be another one.
+    if (this.#sources.mirror?.kind === 'url') this.#distribution = { found, at: this.#clock.now() };
+    return found;
   }
 
   pathOf({ sha256, fileName }: Pick<WantedWheel, 'sha256' | 'fileName'>): string {
@@ -118,19 +141,22 @@ export class WheelCache {
       progress.set(index, 0, await this.#sizeOf(place, { ...options, signal }));
     });
     progress.start();
-    const wheels = await inParallel(wanted, stop, async (wheel, index) => {
-      const bytes =
-        found[index] ??
-        (await this.#once(this.pathOf(wheel), wheel.name, () =>
-          this.#bring(wheel, { ...options, signal }, (done, total) =>
-            progress.set(index, done, total, wheel),
-          ),
-        ));
-      progress.set(index, bytes.length, bytes.length, wheel);
-      return { package: wheel, path: this.pathOf(wheel), bytes };
-    });
-    if (found.includes(undefined)) await this.prune();
-    return wheels;
+    try {
+      return await inParallel(wanted, stop, async (wheel, index) => {
+        const bytes =
+          found[index] ??
+          (await this.#once(this.pathOf(wheel), wheel.name, () =>
+            this.#bring(wheel, { ...options, signal }, (done, total) =>
+              progress.set(index, done, total, wheel),
+            ),
+          ));
+        progress.set(index, bytes.length, bytes.length, wheel);
+        return { package: wheel, path: this.pathOf(wheel), bytes };
+      });
+    } finally {
+      // What failed has left what came until then.
+      if (found.includes(undefined)) await this.prune();
+    }
   }
 
   /** Removes what is beyond the limits of the folder. */
@@ -167,9 +193,13 @@ export class WheelCache {
     const { name, fileName, sha256 } = wheel;
     const cached = sha256 === undefined ? undefined : await this.find({ name, fileName, sha256 });
     if (cached !== undefined && sha256 !== undefined) return { bytes: cached, sha256 };
-    const found = await this.#once(url, name, () => this.#download(url, wheel, asking));
-    await this.prune();
-    return found;
+    // Who expects another hash, or another file, doesn't take what somebody else was content with.
+    const key = JSON.stringify([url, name, fileName, sha256]);
+    try {
+      return await this.#once(key, name, () => this.#download(url, wheel, asking));
+    } finally {
+      await this.prune();
+    }
   }
 
   /** Where a wheel is to be had; a mirror folder that holds it is asked first, whatever its source. */

@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import type { Diagnosis } from '../runtime.ts';
 
 const namespaces = ['mnt', 'net', 'pid', 'user', 'ipc', 'uts'];
@@ -8,25 +8,18 @@ export async function describeProcess(pid: number, secrets: readonly string[]): 
   if (process.platform !== 'linux') {
     return [{ name: 'process', ok: true, detail: `${process.platform} doesn't tell: only the probes do` }];
   }
-  const innermost = `/proc/${await innermostOf(pid)}`;
+  const folder = `/proc/${pid}`;
   const [environ, cmdline, status, own] = await Promise.all([
-    readFile(`${innermost}/environ`, 'utf8'),
-    readFile(`${innermost}/cmdline`, 'utf8'),
-    readFile(`${innermost}/status`, 'utf8'),
-    ownNamespaces(innermost),
+    readFile(`${folder}/environ`, 'utf8'),
+    readFile(`${folder}/cmdline`, 'utf8'),
+    readFile(`${folder}/status`, 'utf8'),
+    ownNamespaces(folder),
   ]);
   return [
     environment(environ, secrets),
     permissions(cmdline),
     { name: 'system', ok: true, detail: `${own}; ${filter(status)}` },
   ];
-}
-
-/** What a wrapper (bubblewrap) has started in the end. */
-async function innermostOf(pid: number): Promise<number> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const child = Number(children.trim().split(' ')[0]);
-  return child > 0 ? innermostOf(child) : pid;
 }
 
 function environment(environ: string, secrets: readonly string[]): Diagnosis {
@@ -44,7 +37,7 @@ function permissions(cmdline: string): Diagnosis {
   const excess = allowed.filter((argument) => !/^--allow-(read=.|import=none\.invalid$)/.test(argument));
   if (excess.length > 0) return { name, ok: false, detail: `started with ${excess.join(' ')}` };
   const reads = allowed.find((argument) => argument.startsWith('--allow-read='))?.split(',').length ?? 0;
-  return { name, ok: true, detail: `to read ${reads} files of its own until it had booted, none since` };
+  return { name, ok: true, detail: `started with leave to read ${reads} files of its own` };
 }
 
 async function ownNamespaces(folder: string): Promise<string> {
@@ -63,21 +56,4 @@ async function ownNamespaces(folder: string): Promise<string> {
 function filter(status: string): string {
   const mode = /^Seccomp:\s*(\d)/m.exec(status)?.[1];
   return mode === '2' ? 'system calls are filtered' : 'system calls are not filtered';
-}
-
-/** Inodes of the sockets that a process listens on with TCP. */
-export async function listeningSockets(pid: number): Promise<string[]> {
-  const tables = await Promise.all(
-    ['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'utf8').catch(() => '')),
-  );
-  const listening = new Set(
-    tables
-      .flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)))
-      .flatMap((cells) => (cells[3] === '0A' && cells[9]) || []),
-  );
-  const descriptors = await readdir(`/proc/${pid}/fd`);
-  const links = await Promise.all(
-    descriptors.map((each) => readlink(`/proc/${pid}/fd/${each}`).catch(() => '')),
-  );
-  return links.filter((link) => listening.has(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? ''));
 }

@@ -44,7 +44,8 @@ describe('canaries', () => {
   });
 });
 
-const probe: Probe = { id: 'T00', title: 'x', script: 'shell.py', ends: ['ok'] };
+/** Its script makes no attempts that are told. */
+const probe: Probe = { id: 'T00', title: 'x', script: 'values.py', ends: ['ok'] };
 const fine = { status: 'ok', stdout: '', stderr: '', files: [], results: [] } as unknown as Execution;
 const alive = { ...fine, stdout: 'alive\n', value: [42, false] };
 
@@ -101,5 +102,24 @@ describe('a probe', () => {
     const [first] = await runProbes(runtime, canaries, [several]);
     expect(first).toMatchObject({ ok: true, detail: '2 lost their worker, 1 ok' });
     expect(rounds).toStrictEqual([[], ['attempt 0'], ['attempt 0', 'attempt 1']]);
+  });
+
+  it('says when it was not run often enough for all attempts', async () => {
+    const several: Probe = { ...probe, ends: ['crashed'] };
+    const runtime = runtimeOf((options) =>
+      options ? { status: 'crashed', stdout: '{"try":"attempt 0"}\n' } : {},
+    );
+    const [first] = await runProbes(runtime, canaries, [several], { rounds: 1 });
+    const detail = '1 lost their worker; the rest was not tried';
+    expect(first).toMatchObject({ ok: true, attempts: ['attempt 0'], detail });
+  });
+
+  it('fails when a script that tells its attempts makes none', async () => {
+    const [first] = await runProbes(
+      runtimeOf(() => ({})),
+      canaries,
+      [{ ...probe, script: 'shell.py' }],
+    );
+    expect(first).toMatchObject({ ok: false, detail: 'it ended before its first attempt' });
   });
 });

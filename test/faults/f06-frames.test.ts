@@ -1,4 +1,4 @@
-/** F06: what a worker's process sends in the middle of a run is spoilt. In its boot: `test/abuse/liar.test.ts`. */
+/** F06: what a worker's process sends in the middle of a run is spoilt. In its boot: `f06-boot.test.ts`. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Folders, makeFolders } from './folders.ts';
 import { ends, JudgedPool, type Oracle } from './oracle.ts';

@@ -127,7 +127,7 @@ test('messages of what threads can post, and JSON has not', () => {
   );
 });
 
-test('values of any kind cross, or are refused by their place', () => {
+test('T33: values of any kind cross, or are refused by their place', () => {
   const any = fc.anything({
     withBigInt: true,
     withDate: true,

@@ -122,7 +122,7 @@ async function refusal(promise: Promise<unknown>): Promise<InstallError> {
 
 const notPublic = expect.stringContaining('leads to an address that is not public');
 
-describe('T24: a lock or a requirement that names a private address', () => {
+describe('T20, T24: a lock or a requirement that names a private address', () => {
   test.each(hosts)('http://%s', async (host) => {
     const url = `http://${host}:${canary.port}/${wheel.fileName}`;
     const wheels = cache({ PIP_INDEX_URL: 'http://127.0.0.1:9/simple' });

@@ -6,7 +6,7 @@ declare namespace Deno {
   const stdout: { writeSync(bytes: Uint8Array): number };
   const permissions: { revokeSync(permission: { name: string }): unknown };
   interface FsFile extends Disposable {
-    statSync(): { size: number };
+    seekSync(offset: number, whence: 0 | 2): number;
     readSync(into: Uint8Array): number | null;
   }
   function openSync(path: URL): FsFile;

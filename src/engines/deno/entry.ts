@@ -1,6 +1,6 @@
 /**
  * The kernel's thread of a Deno worker. Its supervisor (`supervisor.ts`) owns the pipes to the host; this thread has
- * none, and loses every permission before guest code runs.
+ * none, and loses every permission before code of packages or guests runs.
  */
 import {
   type DecodedImage,
@@ -91,10 +91,15 @@ function start({ signals, mailbox }: SharedMemory): void {
   globalThis.onmessage = (event: MessageEvent<HostMessage>) => serve(event.data);
 }
 
+const fromStart = 0;
+const fromEnd = 2;
+
 /** In two pieces: the files stay in memory as long as the kernel, the rest is let go of when it's not needed. */
 function readImage(url: URL): { first: Uint8Array; files: Uint8Array } {
   using file = openSync(url);
-  const fileBytes = file.statSync().size;
+  // Its end tells its size: Deno refuses to say more of what lies below a `node_modules`.
+  const fileBytes = file.seekSync(0, fromEnd);
+  file.seekSync(0, fromStart);
   const fill = (bytes: Uint8Array): Uint8Array => {
     for (let at = 0; at < bytes.length; ) {
       const read = file.readSync(bytes.subarray(at));

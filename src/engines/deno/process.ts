@@ -35,6 +35,7 @@ export function startProcess(command: Command, ended: () => string | undefined =
   let stderr = '';
   let gone = false;
   let lastStep: NodeJS.Timeout | undefined;
+  let paused = 0;
   const port = new StreamPort({
     auth: randomUUID(),
     write(chunks) {
@@ -92,6 +93,14 @@ export function startProcess(command: Command, ended: () => string | undefined =
         return gone || pid === undefined ? null : processUsage(pid);
       },
     }),
+    pauseUntil(over) {
+      paused += 1;
+      child.stdout.pause();
+      void over.then(() => {
+        paused -= 1;
+        if (paused === 0) child.stdout.resume();
+      });
+    },
     onRun(point, run) {
       const pid = currentPid();
       if (pid !== undefined) trace(point, { pid, run });

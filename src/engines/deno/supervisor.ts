@@ -27,19 +27,27 @@ kernel.onmessage = (event: MessageEvent<WorkerMessage>) => {
   // Passed on as it is: guest code may have made it, and the host is the one to judge.
   const message = event.data;
   if (message.kind === 'ready') {
+    // Both threads hold one set of permissions, which the kernel's gave up long ago. This doesn't rely on that.
     for (const name of ['read', 'import']) Deno.permissions.revokeSync({ name });
   } else if (message.kind === 'result') running = null;
-  send(message);
+  // The host would wait for the rest of a frame that can't be written.
+  if ('parts' in message && !(message.parts ?? []).every((part) => part instanceof Uint8Array))
+    fail('the kernel sent a message with parts that are not bytes');
+  else send(message);
 };
 kernel.onerror = (event: ErrorEvent) => {
   event.preventDefault();
+  fail(event.message);
+};
+
+function fail(message: string): void {
   send({
     kind: 'error',
     id: null,
-    error: { code: 'crashed', message: event.message, details: {}, stack: null, cause: null },
+    error: { code: 'crashed', message, details: {}, stack: null, cause: null },
   });
   exit(1);
-};
+}
 
 function send(message: WorkerMessage): void {
   const { auth } = decoder;

@@ -21,14 +21,20 @@ export interface Possessed extends AsyncDisposable {
  * in around what was built. Host, arguments, environment and permissions are the product's. It lies below
  * `node_modules`, so that `pyodide` and `deno` are found.
  */
-export async function possess({ supervisor = false }: { supervisor?: boolean } = {}): Promise<Possessed> {
+export async function possess({
+  kernel = 'kernel.mjs',
+  supervisor = false,
+}: {
+  kernel?: 'kernel.mjs' | 'realm-kernel.mjs';
+  supervisor?: boolean;
+} = {}): Promise<Possessed> {
   const folder = join(root, `node_modules/.cache/vivarium-possessed-${randomUUID()}`);
   const dist = join(folder, 'dist');
   await mkdir(folder, { recursive: true });
   await cp(join(root, 'dist'), dist, { recursive: true });
   // Its modules are ES modules, and its command line reads its version.
   await cp(join(root, 'package.json'), join(folder, 'package.json'));
-  await bundle('kernel.mjs', 'deno-kernel.js', dist);
+  await bundle(kernel, 'deno-kernel.js', dist);
   if (supervisor) await bundle('supervisor.mjs', 'deno-supervisor.js', dist);
   const url = (path: string): string => pathToFileURL(join(dist, path)).href;
   return {

@@ -35,6 +35,14 @@ describe('a possessed kernel and the pipe to its host', () => {
     expect(execution.worker.lost).toBe(true);
   });
 
+  it.each(['buffer', 'view', 'length', 'words', 'text'])(
+    'T30: parts that aren’t bytes end the worker at once: %s',
+    async (what) => {
+      const execution = await s.attack('partsOf', { what }, { timeoutMs: 5000 });
+      expect(execution).toMatchObject({ status: 'crashed', worker: { lost: true }, stdout: '' });
+    },
+  );
+
   it.each<[string, object]>([
     ['fetch', { kind: 'fetch', url: 'http://127.0.0.1:<port>/', headers: {} }],
     ['a file', { kind: 'fetch', url: 'file://<secret>', headers: {} }],

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { listeningSockets } from '../../../src/probes/facts.ts';
 import { isAlive, startOptions } from '../../engines/subject.ts';
 import { possess } from './build.ts';
 import { granted, subject } from './subject.ts';
@@ -112,3 +112,20 @@ describe('the supervisor', () => {
     expect(new Set(Object.values(states))).toStrictEqual(new Set(['prompt']));
   });
 });
+
+/** Inodes of the sockets that a process listens on with TCP. */
+async function listeningSockets(pid: number): Promise<string[]> {
+  const tables = await Promise.all(
+    ['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'utf8').catch(() => '')),
+  );
+  const listening = new Set(
+    tables
+      .flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)))
+      .flatMap((cells) => (cells[3] === '0A' && cells[9]) || []),
+  );
+  const descriptors = await readdir(`/proc/${pid}/fd`);
+  const links = await Promise.all(
+    descriptors.map((each) => readlink(`/proc/${pid}/fd/${each}`).catch(() => '')),
+  );
+  return links.filter((link) => listening.has(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? ''));
+}

@@ -17,7 +17,7 @@ const lies: [name: string, script: string][] = [
   ],
 ];
 
-describe('a process that lies about its frames', () => {
+describe('F06: a process that lies about its frames from the start', () => {
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'vivarium-liar-'));
