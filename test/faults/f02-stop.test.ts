@@ -98,7 +98,7 @@ it('idle: found by the health check, and replaced', () =>
   }));
 
 it('in its boot: the boot is given up in time, another one serves', () =>
-  underOracle(folders, { size: 1, bootTimeoutMs: 5000 }, async (oracle) => {
+  underOracle(folders, { size: 1, bootTimeoutMs: 10_000 }, async (oracle) => {
     const struck = once('worker.spawned', ({ pid }) => stop(pid));
     const restarted = oracle.runtime.restart();
     oracle.run('6 * 7', {}, { wrong: ends('ok', 42) });

@@ -1,26 +1,27 @@
 /** F06: what a worker's process sends in the middle of a run is spoilt. In its boot: `f06-boot.test.ts`. */
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Folders, makeFolders } from './folders.ts';
-import { ends, type Oracle, underOracle } from './oracle.ts';
-import { proxiedDeno } from './proxied-deno.ts';
+import { ends, JudgedPool, type Oracle } from './oracle.ts';
+import { makeProxiedDeno } from './proxied-deno.ts';
 import type { Corruption } from './proxy.inside.ts';
 
 let folders: Folders;
+let pool: JudgedPool;
 beforeAll(async () => {
   folders = await makeFolders();
-});
-
-const code = 'print("now")\n"x" * 5000';
-
-/** On one worker: those behind it get another one, or the same if that is fine. */
-async function spoilt(corruption: Corruption, test: (oracle: Oracle) => Promise<void>): Promise<void> {
-  using _deno = proxiedDeno(folders, corruption);
+  vi.stubEnv('VIVARIUM_DENO', makeProxiedDeno(folders, 'no token'));
   // No health check that would find it later.
-  const options = { size: 1, killGraceMs: 300, healthCheckIntervalMs: 0 };
-  await underOracle(folders, options, async (oracle) => {
-    await test(oracle);
-    for (const value of [1, 2, 3]) oracle.run(`${value}`, {}, { wrong: ends('ok', value) });
-  });
+  pool = await JudgedPool.open(folders, { size: 1, killGraceMs: 300, healthCheckIntervalMs: 0 });
+});
+afterAll(() => pool.close());
+
+/** A run that has its result spoilt. */
+const spoiltBy = (corruption: Corruption): string => `print("now ${corruption}")\n"x" * 5000`;
+const value = 'x'.repeat(5000);
+
+/** Those behind it get another worker, or the same if that is fine. */
+function others(oracle: Oracle): void {
+  for (const value of [1, 2, 3]) oracle.run(`${value}`, {}, { wrong: ends('ok', value) });
 }
 
 describe('ends the worker, and its run is told', () => {
@@ -35,9 +36,11 @@ describe('ends the worker, and its run is told', () => {
     'text between frames',
     'flipped bits',
   ])('%s', (corruption) =>
-    spoilt(corruption, async (oracle) => {
-      const execution = await oracle.run(code, {}, { wrong: ends('crashed') });
-      expect(execution).toMatchObject({ stdout: 'now\n', worker: { lost: true } });
+    pool.judge(async (oracle) => {
+      const run = oracle.run(spoiltBy(corruption), {}, { wrong: ends('crashed') });
+      others(oracle);
+      const execution = await run;
+      expect(execution).toMatchObject({ stdout: `now ${corruption}\n`, worker: { lost: true } });
       expect(execution.value).toBeUndefined();
       expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
     }),
@@ -45,21 +48,24 @@ describe('ends the worker, and its run is told', () => {
 });
 
 it('half a result, then silence: ended by its time limit', () =>
-  spoilt('half a result, then silence', async (oracle) => {
+  pool.judge(async (oracle) => {
+    const code = spoiltBy('half a result, then silence');
     const run = oracle.run(code, { timeoutMs: 500 }, { wrong: ends('timeout') });
-    expect(await run).toMatchObject({ stdout: 'now\n', worker: { lost: true } });
+    others(oracle);
+    expect((await run).worker.lost).toBe(true);
   }));
 
 it('a result twice: the first one counts, the worker doesn’t', () =>
-  spoilt('a result twice', async (oracle) => {
-    const { worker } = await oracle.run(code, {}, { wrong: ends('ok', 'x'.repeat(5000)) });
+  pool.judge(async (oracle) => {
+    const { worker } = await oracle.run(spoiltBy('a result twice'), {}, { wrong: ends('ok', value) });
     const next = await oracle.run('1', {}, { wrong: ends('ok', 1) });
     expect(next.worker.pid).not.toBe(worker.pid);
   }));
 
 it('a result byte by byte is a result', () =>
-  spoilt('a result byte by byte', async (oracle) => {
-    const { worker } = await oracle.run(code, {}, { wrong: ends('ok', 'x'.repeat(5000)) });
+  pool.judge(async (oracle) => {
+    const code = spoiltBy('a result byte by byte');
+    const { worker } = await oracle.run(code, {}, { wrong: ends('ok', value) });
     const next = await oracle.run('1', {}, { wrong: ends('ok', 1) });
     expect(next.worker.pid).toBe(worker.pid);
   }));

@@ -18,7 +18,7 @@ export interface Folders {
 }
 
 // Each of these tests starts processes, some build images: a busy machine is no failure.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 /** Of a test file, gone with it. */
 export async function makeFolders(): Promise<Folders> {

@@ -281,7 +281,8 @@ export class JudgedPool {
     using oracle = new Oracle(this.runtime, this.#size, this.#folders, this.#before.children);
     await oracle.begin();
     await test(oracle);
-    expect(await oracle.judge()).toEqual([]);
+    const problems = await oracle.judge();
+    expect(problems, problems.join('\n')).toEqual([]);
   }
 
   /** Closes the runtime, and looks that nothing is left at all. */

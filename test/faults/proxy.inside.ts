@@ -1,6 +1,6 @@
 /**
- * Passes for a worker's process: the real Deno behind a wire that spoils one frame, the first of the wanted kind that comes after
- * a run printed `now`.
+ * Passes for a worker's process: the real Deno behind a wire that spoils one result, that of the first run that prints `now`: as
+ * its argument says, or as the run does (`now zeros`).
  */
 import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
@@ -32,6 +32,10 @@ const corruptions = {
 
 export type Corruption = keyof typeof corruptions;
 
+function isCorruption(word: string | undefined): word is Corruption {
+  return word !== undefined && Object.hasOwn(corruptions, word);
+}
+
 interface Wire {
   frame: Buffer;
   write(bytes: Uint8Array, then?: () => void): void;
@@ -61,7 +65,7 @@ function main(corruption: Corruption, deno: string, args: readonly string[]): vo
   child.on('exit', (code) => process.exit(code ?? 1));
 
   let received = Buffer.alloc(0);
-  let armed = false;
+  let armed: Corruption | undefined;
   let struck = false;
   /** What waits for the frame that is sent slowly. */
   let slow: Buffer | undefined;
@@ -84,7 +88,7 @@ function main(corruption: Corruption, deno: string, args: readonly string[]): vo
       const envelope = frame.subarray(8, 8 + Math.min(frame.readUInt32LE(4), 400)).toString('utf8');
       if (armed && !struck && envelope.includes('"kind":"result"')) {
         struck = true;
-        corruptions[corruption]({
+        corruptions[armed]({
           frame,
           write,
           edited: (edit) => edited(frame, edit),
@@ -103,12 +107,12 @@ function main(corruption: Corruption, deno: string, args: readonly string[]): vo
         });
         continue;
       }
-      armed ||= envelope.includes('"stdout"') && frame.includes('now');
+      const said = envelope.includes('"stdout"') ? /now ?([^\n]*)/.exec(frame.toString('latin1')) : null;
+      if (said) armed ??= isCorruption(said[1]) ? said[1] : corruption;
       write(frame);
     }
   });
 }
 
 const [corruption, deno, ...args] = process.argv.slice(2);
-if (import.meta.main && corruption !== undefined && corruption in corruptions && deno !== undefined)
-  main(corruption as Corruption, deno, args);
+if (import.meta.main && isCorruption(corruption) && deno !== undefined) main(corruption, deno, args);

@@ -8,5 +8,5 @@ export async function printed(run: Run): Promise<void> {
 
 /** Waits until it doesn't throw: long enough for a machine that is busy. */
 export function eventually<T>(look: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(look, { timeout: 40_000, interval: 20 });
+  return vi.waitFor(look, { timeout: 120_000, interval: 20 });
 }

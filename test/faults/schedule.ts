@@ -152,7 +152,7 @@ export interface Stage {
 }
 
 const lanes = 8;
-const timeoutMs = 2500;
+const timeoutMs = 4000;
 
 /** Carries the plan out; resolves when all its runs have ended. Returns how many faults struck. */
 export async function carryOut({ runs, faults }: Plan, oracle: Oracle, stage: Stage): Promise<number> {
