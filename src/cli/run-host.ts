@@ -6,6 +6,9 @@ import type { Host, RunRequest } from './run.ts';
 
 export { run } from './run.ts';
 
+/** The code is cold, so that its first traceback may take a while; whoever is in a hurry says it twice. */
+const killGraceMs = 3000;
+
 /** The real streams, signals and runtime. */
 export function createHost(): Host {
   return {
@@ -31,6 +34,6 @@ function createSingle(
   const options = { engine, isolation, image, packages, lock, mirror, offline, install };
   const limits = { timeoutMs: timeout, memoryBytes: memory };
   return asUsage(() =>
-    createRuntime({ ...options, limits, size: 1, spares: 0, healthCheckIntervalMs: 0 }, work),
+    createRuntime({ ...options, limits, size: 1, spares: 0, healthCheckIntervalMs: 0, killGraceMs }, work),
   );
 }
