@@ -12,18 +12,22 @@ const execute = promisify(execFile);
 describe('a possessed kernel and the ways out', () => {
   const s = subject();
 
-  it.each(['plain', 'none', 'inherit', 'all', 'one file', 'namespace'])(
-    'T09: a worker that it makes has no more than it has: %s',
-    async (scheme) => {
-      const execution = await s.attack('T09', { scheme });
-      // Deno ends the process when a worker asks for permissions of its own.
-      expect(['ok', 'crashed']).toContain(execution.status);
-      if (execution.status !== 'ok') return;
-      const inside = JSON.parse(String(JSON.parse(execution.text ?? '{}')[scheme]).replace(/^got: /, ''));
-      expect(Object.keys(inside).length).toBe(9);
-      expect(granted(inside)).toStrictEqual({});
-    },
-  );
+  it.each([
+    ['plain', 'ok'],
+    ['none', 'crashed'],
+    ['inherit', 'crashed'],
+    ['all', 'crashed'],
+    ['one file', 'crashed'],
+    ['namespace', 'ok'],
+  ])('T09: a worker that it makes has no more than it has: %s, %s', async (scheme, status) => {
+    const execution = await s.attack('T09', { scheme });
+    // Deno ends the process when a worker asks for permissions of its own.
+    expect(execution.status).toBe(status);
+    if (execution.status !== 'ok') return;
+    const inside = JSON.parse(String(JSON.parse(execution.text ?? '{}')[scheme]).replace(/^got: /, ''));
+    expect(Object.keys(inside).length).toBe(9);
+    expect(granted(inside)).toStrictEqual({});
+  });
 
   it('T09: a thousand workers: ended by the limits', async () => {
     const execution = await s.attack('manyWorkers', { count: 1000 }, { timeoutMs: 1500 });
