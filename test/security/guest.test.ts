@@ -27,11 +27,6 @@ describe('guest Python on the deno engine', () => {
     const rounds = probe.id < 'T40' ? 50 : 2;
     const [result] = await runProbes(runtime, canaries, [probe], { rounds });
     expect(result).toMatchObject({ ok: true });
-    const literal = [...source(probe.script).matchAll(/\battempt\(\s*"([^"]+)"/g)].map(([, name]) => name);
-    const made = result?.attempts.filter((name) => literal.includes(name)) ?? [];
-    // In their order; where each costs a worker, the first ones.
-    const isCut = result?.detail.endsWith('not tried');
-    expect(made).toStrictEqual(isCut ? literal.slice(0, made.length) : literal);
   });
 
   it('T33: a value is data to its reader, whatever its names are', async () => {
