@@ -66,7 +66,7 @@ export class Transport {
     return promise;
   }
 
-  /** A proxy is the operator's, wherever it is: any name but the URL's own is a proxy's. */
+  /** A proxy is the operator's, wherever it is: each name but the URL's own is a proxy's. */
   #beforeProxy({ hostname }: URL): LookupFunction {
     return (name, options, callback) =>
       (name === hostname ? this.#checked : this.#lookup)(name, options, callback);

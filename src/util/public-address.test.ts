@@ -103,7 +103,7 @@ test.each([
 
 test('other names are left to the lookup', () => {
   for (const url of [
-    'https://pypi.org/',
+    'https://python.org/',
     'https://1.1.1.1/',
     'https://[2606:4700::1]/',
     'https://localhost.example/',

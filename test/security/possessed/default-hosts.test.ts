@@ -8,8 +8,25 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { findDeno } from '../../../src/engines/deno/binary.ts';
 import { granted, subject } from './subject.ts';
 
-/** Of those that Deno imports from without being told that it may; and npm's. */
-const hosts = ['deno.land', 'jsr.io', 'cdn.jsdelivr.net', 'registry.npmjs.org'];
+/** Those that Deno imports from without being told that it may, as it says itself; and npm's. */
+const help = spawnSync(findDeno(), ['run', '--help'], { encoding: 'utf8', env: { NO_COLOR: '1' } }).stdout;
+const imports = /--allow-import.*?Default value: (\S+)/s.exec(help)?.[1] ?? '';
+const registry = spawnSync('npm', ['config', 'get', 'registry'], {
+  encoding: 'utf8',
+  cwd: '/',
+  env: {
+    PATH: process.env.PATH,
+    npm_config_userconfig: '/dev/null',
+    npm_config_globalconfig: '/dev/null/none',
+  },
+}).stdout.trim();
+const hosts = [
+  ...imports
+    .split(',')
+    .slice(0, 3)
+    .map((host) => host.replace(/:443$/, '')),
+  new URL(registry).hostname,
+];
 const hasNamespaces = spawnSync('bwrap', ['--dev-bind', '/', '/', '--unshare-net', 'true']).status === 0;
 
 describe.skipIf(!hasNamespaces)('in a network where every host that Deno trusts is this machine', () => {
