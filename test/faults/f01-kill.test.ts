@@ -1,20 +1,20 @@
 /** F01: `kill -9` of a worker, at every point of its life. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { type Ending, ends, JudgedPool, type Oracle, underOracle } from './oracle.ts';
 import { at, once } from './points.ts';
+import { signal } from './processes.ts';
 import { proxiedDeno } from './proxied-deno.ts';
 import { printed } from './runs.ts';
 
-let folders: Folders;
+const folders = await makeFolders();
 let pool: JudgedPool;
 beforeAll(async () => {
-  folders = await makeFolders();
   pool = await JudgedPool.open(folders, { size: 2 });
 });
 afterAll(() => pool.close());
 
-const kill = (pid: number): void => void process.kill(pid, 'SIGKILL');
+const kill = (pid: number): void => signal(pid, 'SIGKILL');
 
 /** Runs beside the victim and behind it, with values that the fault must not touch. */
 function others(oracle: Oracle): void {

@@ -1,21 +1,20 @@
 /** F02: a worker's process that stands still (SIGSTOP), and may go on later (SIGCONT). */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { ends, JudgedPool, underOracle } from './oracle.ts';
 import { once } from './points.ts';
-import { isAlive, processOf } from './processes.ts';
+import { isAlive, processOf, signal } from './processes.ts';
 import { eventually, printed } from './runs.ts';
 
-let folders: Folders;
+const folders = await makeFolders();
 let pool: JudgedPool;
 beforeAll(async () => {
-  folders = await makeFolders();
   pool = await JudgedPool.open(folders, { size: 2, killGraceMs: 500, healthCheckTimeoutMs: 500 });
 });
 afterAll(() => pool.close());
 
-const stop = (pid: number): void => void process.kill(pid, 'SIGSTOP');
-const resume = (pid: number): void => void process.kill(pid, 'SIGCONT');
+const stop = (pid: number): void => signal(pid, 'SIGSTOP');
+const resume = (pid: number): void => signal(pid, 'SIGCONT');
 
 const endless = 'print("go")\nwhile True: print("more")';
 

@@ -1,15 +1,12 @@
 /** F03: a worker without memory: Python's heap, V8's heap. The whole process's is in `test/pool/`. */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { findDeno } from '../../src/engines/deno/binary.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { ends, type Oracle, underOracle } from './oracle.ts';
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 afterEach(() => vi.stubEnv('VIVARIUM_DENO', undefined));
 
 function others(oracle: Oracle): void {

@@ -2,18 +2,15 @@
 import { readdirSync, utimesSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { imagesDir } from '../../src/engines/image-cache.ts';
 import { ChildHost } from './child-host.ts';
-import { type Folders, leftovers, makeFolders } from './folders.ts';
+import { leftovers, makeFolders } from './folders.ts';
 import { relativesOf } from './processes.ts';
 
 const goneMs = 2000;
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 
 /** All of them, with whatever they have started, within the time that is promised. */
 async function expectGone(workers: readonly number[], since: number): Promise<void> {

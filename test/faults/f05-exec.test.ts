@@ -4,18 +4,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { findDeno } from '../../src/engines/deno/binary.ts';
 import { ChildHost } from './child-host.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { ends, JudgedPool } from './oracle.ts';
-import { descriptorsOf } from './processes.ts';
+import { descriptorsOf, signal } from './processes.ts';
 import { eventually } from './runs.ts';
 
 const deno = findDeno();
-let folders: Folders;
+const folders = await makeFolders();
 let pool: JudgedPool;
 /** What `VIVARIUM_DENO` names: the real one, until a test replaces it. */
 let path: string;
 beforeAll(async () => {
-  folders = await makeFolders();
   path = join(folders.own, 'deno');
   symlinkSync(deno, path);
   vi.stubEnv('VIVARIUM_DENO', path);
@@ -136,7 +135,7 @@ describe('a host without descriptors', () => {
     const victims = host.workers;
 
     await host.command({ do: 'hoard' });
-    for (const pid of victims) process.kill(pid, 'SIGKILL');
+    for (const pid of victims) signal(pid, 'SIGKILL');
     await eventually(() =>
       expect(host.all('point').filter(({ point }) => point === 'worker.exited')).toHaveLength(2),
     );

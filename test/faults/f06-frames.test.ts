@@ -1,14 +1,13 @@
 /** F06: what a worker's process sends in the middle of a run is spoilt. In its boot: `f06-boot.test.ts`. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { ends, JudgedPool, type Oracle } from './oracle.ts';
 import { makeProxiedDeno } from './proxied-deno.ts';
 import type { Corruption } from './proxy.inside.ts';
 
-let folders: Folders;
+const folders = await makeFolders();
 let pool: JudgedPool;
 beforeAll(async () => {
-  folders = await makeFolders();
   vi.stubEnv('VIVARIUM_DENO', makeProxiedDeno(folders, 'no token'));
   // No health check that would find it later.
   pool = await JudgedPool.open(folders, { size: 1, killGraceMs: 300, healthCheckIntervalMs: 0 });

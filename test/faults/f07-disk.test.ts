@@ -6,22 +6,20 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { resolveSources } from '../../src/packages/sources.ts';
 import { WheelCache } from '../../src/packages/wheel-cache.ts';
 import { makeWheel, wanted } from '../packages/make-wheel.ts';
 import { ChildHost } from './child-host.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
+import { signal } from './processes.ts';
 import { eventually } from './runs.ts';
 
 const everything = ['--dev-bind', '/', '/', '--die-with-parent'];
 const canMount =
   spawnSync('bwrap', [...everything, '--size', '1000000', '--tmpfs', '/mnt', 'true']).status === 0;
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 
 function emptyFolder(name: string): string {
   const folder = join(folders.own, name);
@@ -45,7 +43,7 @@ async function seenBy(host: ChildHost, path: string): Promise<string> {
 async function replaceWorker(host: ChildHost): Promise<void> {
   const exits = () => host.all('point').filter(({ point }) => point === 'worker.exited').length;
   const before = exits();
-  process.kill(host.workers.at(-1) ?? 0, 'SIGKILL');
+  signal(host.workers.at(-1) ?? 0, 'SIGKILL');
   await eventually(() => expect(exits()).toBe(before + 1));
 }
 

@@ -13,14 +13,13 @@ import { resolveSources } from '../../src/packages/sources.ts';
 import { WheelCache } from '../../src/packages/wheel-cache.ts';
 import { makeWheel, wanted } from '../packages/make-wheel.ts';
 import { ChildHost } from './child-host.ts';
-import { type Folders, imageIn, leftovers, makeFolders } from './folders.ts';
+import { imageIn, leftovers, makeFolders } from './folders.ts';
 import { ends, underOracle } from './oracle.ts';
 import { once } from './points.ts';
 
-let folders: Folders;
+const folders = await makeFolders();
 let image: string;
 beforeAll(async () => {
-  folders = await makeFolders();
   image = await imageIn(folders.cache);
 });
 

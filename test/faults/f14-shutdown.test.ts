@@ -1,16 +1,13 @@
 /** F14: the end of a host under load: in order within its grace period, at once when asked again. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ChildHost } from './child-host.ts';
-import { type Folders, leftovers, makeFolders } from './folders.ts';
+import { leftovers, makeFolders } from './folders.ts';
 import { childrenOf, relativesOf } from './processes.ts';
 import { eventually } from './runs.ts';
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 
 /** Two of these run, the rest waits. */
 const load = 10;

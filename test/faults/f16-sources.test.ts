@@ -8,21 +8,18 @@ import { readdir } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { resolveSources } from '../../src/packages/sources.ts';
 import { WheelCache } from '../../src/packages/wheel-cache.ts';
 import { makeWheel, wanted } from '../packages/make-wheel.ts';
 import { hastyClock, serve } from '../packages/server.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { at } from './points.ts';
 
 const wheel = makeWheel('faulty', '1.0', { 'faulty/data': new Uint8Array(100_000).fill(3) });
 const other = makeWheel('other', '1.0', { 'other/data': new Uint8Array(100_000).fill(4) });
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 
 const answers = {
   well: (response: ServerResponse) => void response.end(wheel.bytes),

@@ -1,7 +1,7 @@
 /** F17: ten times more than there is room for. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { VivariumError } from '../../src/errors/errors.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { type Ending, ends, JudgedPool, type Judgement } from './oracle.ts';
 import { once } from './points.ts';
 
@@ -9,10 +9,9 @@ const size = 2;
 const maxQueue = 18;
 const capacity = size + maxQueue;
 
-let folders: Folders;
+const folders = await makeFolders();
 let pool: JudgedPool;
 beforeAll(async () => {
-  folders = await makeFolders();
   pool = await JudgedPool.open(folders, { size, maxQueue });
 });
 afterAll(() => pool.close());

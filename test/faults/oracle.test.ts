@@ -5,13 +5,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createRuntime } from '../../src/node.ts';
 import type { Runtime } from '../../src/runtime.ts';
-import { type Folders, makeFolders } from './folders.ts';
+import { makeFolders } from './folders.ts';
 import { ends, Oracle } from './oracle.ts';
 
-let folders: Folders;
+const folders = await makeFolders();
 let runtime: Runtime;
 beforeAll(async () => {
-  folders = await makeFolders();
   runtime = await createRuntime({ size: 1, cacheDir: folders.cache });
 });
 afterAll(() => runtime.close({ graceMs: 0 }));

@@ -8,7 +8,7 @@ import { createRuntime, type RuntimeOptions } from '../../src/node.ts';
 import type { Execution, Run, RunOptions, Runtime, RuntimeEvent } from '../../src/runtime.ts';
 import { type Folders, leftovers } from './folders.ts';
 import { at } from './points.ts';
-import { childrenOf, descriptorsOf, relativesOf } from './processes.ts';
+import { childrenOf, descriptorsOf, processOf, relativesOf, signal } from './processes.ts';
 import { eventually } from './runs.ts';
 
 /** Beyond a run's time limit, for the interrupt, the grace period and the kill. */
@@ -106,7 +106,7 @@ export class Oracle {
 
   /** `kill -9`; resolves when the pool knows it. */
   async kill(...pids: number[]): Promise<void> {
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    for (const pid of pids) signal(pid, 'SIGKILL');
     for (const pid of pids)
       await eventually(() =>
         expect(this.events).toContainEqual(expect.objectContaining({ type: 'worker:exit', pid })),
@@ -318,7 +318,10 @@ export async function underOracle(
 /** Processes of this host that nobody knows, and what workers left that are gone. */
 function strays(known: readonly number[], spawned: ReadonlySet<number>): string[] {
   const unknown = childrenOf(process.pid).filter((pid) => !known.includes(pid));
-  const orphans = [...spawned].filter((pid) => !known.includes(pid)).flatMap(relativesOf);
+  // Another program's process may have the number by now.
+  const isOurs = (pid: number): boolean => (processOf(pid)?.parent ?? process.pid) === process.pid;
+  const gone = [...spawned].filter((pid) => !known.includes(pid) && isOurs(pid));
+  const orphans = gone.flatMap(relativesOf);
   return [...new Set([...unknown, ...orphans])].map((pid) => `process ${pid} is left`);
 }
 

@@ -1,14 +1,11 @@
 /** The points that faults are injected at, and that tracing tools listen to: see `src/util/trace.ts`. */
-import { beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { createRuntime } from '../../src/node.ts';
 import { type TracePoint, trace } from '../../src/util/trace.ts';
-import { type Folders, imageIn, makeFolders } from './folders.ts';
+import { imageIn, makeFolders } from './folders.ts';
 import { at } from './points.ts';
 
-let folders: Folders;
-beforeAll(async () => {
-  folders = await makeFolders();
-});
+const folders = await makeFolders();
 
 it('tells the life of a worker and its runs, in order', async () => {
   const told: [TracePoint, object][] = [];

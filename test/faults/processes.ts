@@ -26,6 +26,12 @@ export function processes(): ProcessFacts[] {
   return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? (processOf(Number(name)) ?? []) : []));
 }
 
+/** Of a process that was started here: 0 and less would be whole groups. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  if (!(pid > 1)) throw new RangeError(`${pid} is no process of a worker`);
+  process.kill(pid, name);
+}
+
 export function isAlive(pid: number): boolean {
   return processOf(pid) !== undefined;
 }

@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { median } from '../../bench/stats.ts';
-import { type Folders, imageIn, makeFolders } from './folders.ts';
+import { imageIn, makeFolders } from './folders.ts';
 import { underOracle } from './oracle.ts';
 import { residentBytesOf } from './processes.ts';
 import { makeProxiedDeno } from './proxied-deno.ts';
@@ -16,14 +16,13 @@ const only = process.env.VIVARIUM_FAULT_SEED;
 const count = Number(process.env.VIVARIUM_FAULT_SEEDS ?? 20);
 const seeds = only === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(only)];
 
-let folders: Folders;
+const folders = await makeFolders();
 let stage: Stage;
 let pristine: string;
 const resident: number[] = [];
 let struck = 0;
 
 beforeAll(async () => {
-  folders = await makeFolders();
   const broken = join(folders.own, 'broken');
   writeFileSync(broken, '#!/bin/sh\nexit 7\n');
   chmodSync(broken, 0o755);

@@ -17,6 +17,7 @@ import { VivariumError } from '../../src/errors/errors.ts';
 import type { RunOptions } from '../../src/runtime.ts';
 import { describe, type Ending, ends, type Judgement, type Oracle } from './oracle.ts';
 import { at } from './points.ts';
+import { signal } from './processes.ts';
 
 // ---- the plan ------------------------------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Incidents {
 
   mend(): void {
     for (const timer of this.#timers) clearTimeout(timer);
-    for (const pid of this.#paused) signal(pid, 'SIGCONT');
+    for (const pid of this.#paused) trySignal(pid, 'SIGCONT');
     this.#paused.clear();
     this.#spoiling = false;
     this.#stage.deno.mend();
@@ -254,14 +255,14 @@ class Incidents {
         return;
       case 'stop':
         this.#victims.add(pid);
-        signal(pid, 'SIGSTOP');
+        trySignal(pid, 'SIGSTOP');
         return;
       case 'pause':
         this.#paused.add(pid);
-        signal(pid, 'SIGSTOP');
+        trySignal(pid, 'SIGSTOP');
         this.#later(ms, () => {
           this.#paused.delete(pid);
-          signal(pid, 'SIGCONT');
+          trySignal(pid, 'SIGCONT');
         });
         return;
       case 'deno missing':
@@ -295,7 +296,7 @@ class Incidents {
 
   #kill(pid: number): void {
     this.#victims.add(pid);
-    signal(pid, 'SIGKILL');
+    trySignal(pid, 'SIGKILL');
   }
 
   #later(ms: number, act: () => void): void {
@@ -304,9 +305,9 @@ class Incidents {
 }
 
 /** Several faults may hit the same worker. */
-function signal(pid: number, name: NodeJS.Signals): void {
+function trySignal(pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(pid, name);
+    signal(pid, name);
   } catch {
     // It is gone.
   }
