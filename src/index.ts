@@ -7,6 +7,7 @@ export {
   InternalError,
   LimitError,
   PythonError,
+  SessionError,
   UsageError,
   VivariumError,
   type VivariumErrorOptions,

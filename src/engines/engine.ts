@@ -1,3 +1,4 @@
+import type { Delta } from '../image/delta.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import type {
   AnswerMessage,
@@ -70,6 +71,17 @@ export interface Worker {
    */
   run(message: Omit<RunMessage, 'kind'>, events: RunSink): Promise<ResultMessage>;
   interrupt(runId: string, reason: StopReason): void;
+  /**
+   * What the state that runs with `after: 'hold'` left differs by from the image; the state stays. Not while one runs. Rejects with
+   * `SessionError` `not_freezable` when it holds what can't be stored (`details.objects`), or `tasks` says so.
+   */
+  freeze(options: FreezeOptions): Promise<Frozen>;
+  /** Puts a frozen state into a kernel that is clean. Rejects with `SessionError` `session_image` or `session_bytes`; the worker must be ended then. */
+  thaw(delta: Delta): Promise<void>;
+  /** Back to the image; tells, as after a run, whether that was possible. */
+  rewind(): Promise<Omit<RewoundMessage, 'kind' | 'id'>>;
+  /** Writes files into a kernel that holds a session's state, or removes them. Paths as of Python, absolute. */
+  changeFiles(changes: readonly FileWrite[]): Promise<void>;
   /** Rejects with `WorkerError` when no answer comes in `timeoutMs`. Answered while Python computes. */
   ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }>;
   /** Of the whole place, as the system counts it; null where that isn't known. Cheap, and doesn't need the place to answer on Linux. */
@@ -78,6 +90,23 @@ export interface Worker {
   kill(): void;
   /** Ends it in order when it's idle, by force after `graceMs`. */
   shutdown(graceMs: number): Promise<void>;
+}
+
+export interface FreezeOptions {
+  tasks: 'keep' | 'cancel' | 'refuse';
+}
+
+export interface Frozen {
+  delta: Delta;
+  /** Names of the tasks that were cancelled. */
+  cancelled: string[];
+  freezeMs: number;
+}
+
+/** `bytes` null: the file or folder is removed. */
+export interface FileWrite {
+  path: string;
+  bytes: Uint8Array | null;
 }
 
 export interface Usage {

@@ -19,6 +19,15 @@ export const errorCodes = {
   queue_full: { fault: 'caller', retryable: true },
   closed: { fault: 'caller', retryable: false },
   install: { fault: 'install', retryable: false },
+  session_busy: { fault: 'caller', retryable: true },
+  session_stale: { fault: 'caller', retryable: true },
+  session_not_found: { fault: 'caller', retryable: false },
+  session_exists: { fault: 'caller', retryable: false },
+  session_limit: { fault: 'limit', retryable: false },
+  session_bytes: { fault: 'caller', retryable: false },
+  session_image: { fault: 'caller', retryable: false },
+  not_freezable: { fault: 'caller', retryable: false },
+  store: { fault: 'internal', retryable: true },
   unavailable: { fault: 'internal', retryable: true },
   internal: { fault: 'internal', retryable: false },
 } as const;
@@ -27,4 +36,9 @@ export type ErrorCode = keyof typeof errorCodes;
 
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorCodes, value);
+}
+
+/** Those of `SessionError`. */
+export function isSessionCode(code: ErrorCode): boolean {
+  return code.startsWith('session_') || code === 'not_freezable';
 }

@@ -102,7 +102,20 @@ export class InstallError extends VivariumError {
   }
 }
 
-/** Ours: `internal` is a bug, `unavailable` a service that refuses for now (boots keep failing). */
+/**
+ * A session can't do what was asked. `session_busy`: another call or another host has it. `session_stale`: another host has taken it
+ * over, and its state is there. `session_not_found`, `session_exists`. `session_limit`: too many, or too large.
+ * `session_bytes`: they are none, cut, altered, of another tenant or key, or too new. `session_image`: its image isn't here, or another build of it.
+ * `not_freezable`: its state holds what can't be stored; `details.objects` names it.
+ */
+export class SessionError extends VivariumError {
+  override readonly name = 'SessionError';
+}
+
+/**
+ * Ours: `internal` is a bug, `unavailable` a service that refuses for now (boots keep failing), `store` a store of sessions that is full,
+ * out of reach or damaged.
+ */
 export class InternalError extends VivariumError {
   override readonly name = 'InternalError';
 }

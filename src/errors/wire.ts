@@ -2,13 +2,14 @@ import { protocolLimits } from '../protocol/limits.ts';
 import type { WireError } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { jsonObject } from '../protocol/read.ts';
-import { type ErrorCode, errorCodes, isErrorCode } from './codes.ts';
+import { type ErrorCode, errorCodes, isErrorCode, isSessionCode } from './codes.ts';
 import {
   InstallError,
   type InstallFailure,
   InternalError,
   LimitError,
   PythonError,
+  SessionError,
   UsageError,
   VivariumError,
   WorkerError,
@@ -99,6 +100,7 @@ function create(
   options: { details: Record<string, unknown>; cause?: VivariumError },
 ): VivariumError {
   const { fault } = errorCodes[code];
+  if (isSessionCode(code)) return new SessionError(code, message, options);
   switch (fault) {
     case 'python':
       // Python's exceptions travel in a result, as data: this one has its message only.

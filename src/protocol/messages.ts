@@ -6,7 +6,7 @@
  */
 
 /** Raised by one whenever a message changes its meaning; the first frame of each side names it. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 // ---- host → worker -------------------------------------------------------------------------------------------------
 
@@ -61,8 +61,11 @@ export interface RunMessage {
   globals: string;
   /** Written under the working folder; `part` is an index into `parts`. */
   files: { path: string; part: number }[];
-  /** Whether the kernel is put back to its image afterwards; `none` keeps its state; `discard` when it will be ended. */
-  after: 'rewind' | 'none' | 'discard';
+  /**
+   * `rewind`: the kernel is put back to its image afterwards. `none`: its state stays, but for the names of the run. `hold`: all of it stays, as a
+   * session's. `discard`: it will be ended.
+   */
+  after: 'rewind' | 'none' | 'hold' | 'discard';
   seed: number | null;
   /** How open figures of matplotlib come back. */
   figures: 'png' | 'svg';
@@ -99,6 +102,38 @@ export interface AnswerMessage {
   parts?: Uint8Array[];
 }
 
+/** Between runs of a session. Answered by `delta`… and `frozen`, or `error`. */
+export interface FreezeMessage {
+  kind: 'freeze';
+  id: string;
+  /** What becomes of asyncio tasks that are pending. */
+  tasks: 'keep' | 'cancel' | 'refuse';
+}
+
+/** To a kernel that is clean: a delta's blobs in order, a part each, then in the last message the header. Answered, then, by `thawed` or `error`. */
+export interface ThawMessage {
+  kind: 'thaw';
+  id: string;
+  /** JSON text of a `DeltaHeader`, or null: more is to come. */
+  header: string | null;
+  parts?: Uint8Array[];
+}
+
+/** Between runs. Answered by one `rewound`. */
+export interface RewindMessage {
+  kind: 'rewind';
+  id: string;
+}
+
+/** Between runs of a session: writes files, or removes what is there. Answered by `changed` or `error`. */
+export interface ChangeFilesMessage {
+  kind: 'change_files';
+  id: string;
+  /** Absolute paths; `part` is an index into `parts`, null removes. */
+  changes: { path: string; part: number | null }[];
+  parts?: Uint8Array[];
+}
+
 export interface PingMessage {
   kind: 'ping';
   id: string;
@@ -113,6 +148,10 @@ export type HostMessage =
   | InitMessage
   | RunMessage
   | AnswerMessage
+  | FreezeMessage
+  | ThawMessage
+  | RewindMessage
+  | ChangeFilesMessage
   | InterruptMessage
   | PingMessage
   | ShutdownMessage;
@@ -207,7 +246,36 @@ export interface WirePythonError {
   column: number | null;
 }
 
-/** After `result`: the kernel is clean again, or says why it can't be (`dirty`) and must be replaced. */
+/** One or more blobs of a delta, in order, before `frozen`. */
+export interface DeltaMessage {
+  kind: 'delta';
+  id: string;
+  parts: Uint8Array[];
+}
+
+export interface FrozenMessage {
+  kind: 'frozen';
+  id: string;
+  /** JSON text of a `DeltaHeader`. */
+  header: string;
+  /** Names of the tasks that were cancelled. */
+  cancelled: string[];
+  freezeMs: number;
+}
+
+export interface ThawedMessage {
+  kind: 'thawed';
+  id: string;
+  heapBytes: number;
+  thawMs: number;
+}
+
+export interface ChangedMessage {
+  kind: 'changed';
+  id: string;
+}
+
+/** After `result`, or in answer to `rewind`: the kernel is clean again, or says why it can't be (`dirty`) and must be replaced. */
 export interface RewoundMessage {
   kind: 'rewound';
   id: string;
@@ -264,6 +332,10 @@ export type WorkerMessage =
   | DisplayMessage
   | ResultMessage
   | RewoundMessage
+  | DeltaMessage
+  | FrozenMessage
+  | ThawedMessage
+  | ChangedMessage
   | AskMessage
   | ErrorMessage
   | PongMessage;
