@@ -1,3 +1,11 @@
+/** By how much the clock of this realm is ahead of the engine's. */
+let aheadMs = 0;
+
+/** Sets the monotonic clock forward, so that it shows `ms` at least: it counts from the start of a thread, and Python's must not go back. */
+export function advanceClock(ms: number): void {
+  aheadMs += Math.max(0, ms - performance.now());
+}
+
 /**
  * Makes the realm of a kernel look like a bare module worker: the language, and the little of a platform that Pyodide and
  * the kernel use. It must run before Pyodide's glue is called, which looks at the globals then. One branch of the glue is
@@ -9,7 +17,7 @@ export function disguiseRealm(): void {
   const { performance, crypto } = globalThis;
   // Objects of the platform lead to its inner parts: what is used of them is handed on by functions of ours.
   const replaced: Record<string, unknown> = {
-    performance: { now: () => performance.now() },
+    performance: { now: () => performance.now() + aheadMs },
     crypto: {
       getRandomValues: (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes),
       subtle: {

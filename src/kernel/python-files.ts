@@ -9,6 +9,7 @@ import entropy from '../../python/vivarium/_entropy.py';
 import figures from '../../python/vivarium/_figures.py';
 import freezable from '../../python/vivarium/_freezable.py';
 import guard from '../../python/vivarium/_guard.py';
+import held from '../../python/vivarium/_held.py';
 import harness from '../../python/vivarium/_harness.py';
 import install from '../../python/vivarium/_install.py';
 import kernel from '../../python/vivarium/_kernel.py';
@@ -40,6 +41,7 @@ export const pythonFiles: Readonly<Record<string, string>> = {
   '_figures.py': figures,
   '_freezable.py': freezable,
   '_guard.py': guard,
+  '_held.py': held,
   '_harness.py': harness,
   '_install.py': install,
   '_kernel.py': kernel,

@@ -1,9 +1,13 @@
-import { InstallError, type VivariumError, WorkerError } from '../errors/errors.ts';
+import { InstallError, VivariumError, WorkerError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
 import {
+  type ChangeFilesMessage,
+  type FreezeMessage,
   type HostMessage,
   type InitMessage,
   protocolVersion,
+  type RewindMessage,
+  type ThawMessage,
   type WorkerMessage,
 } from '../protocol/messages.ts';
 import type { BootProgress, KernelAssets } from './boot.ts';
@@ -23,6 +27,8 @@ export interface KernelHost {
   collectGarbage?: () => void;
   signals: Int32Array;
 }
+
+type StateMessage = FreezeMessage | ThawMessage | RewindMessage | ChangeFilesMessage;
 
 const idleMs = 200;
 // The realm loses them before the kernel boots.
@@ -50,7 +56,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       progress,
     });
     if (init.options.mode === 'build') {
-      for (const piece of await booted.freeze(init.options.fingerprint)) postImage(init.id, piece);
+      for (const piece of await booted.toImage(init.options.fingerprint)) postImage(init.id, piece);
     } else {
       for (let run = 0; run < init.options.warmingRuns; run += 1) {
         for (const script of warmScripts) booted.warm(script);
@@ -98,6 +104,49 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     host.post({ kind: 'error', id, error: toWire(error) });
   };
 
+  /** A delta's blobs, as they come. */
+  let arriving: Uint8Array[] = [];
+
+  const serveState = (booted: Kernel, message: StateMessage): void => {
+    const startedAt = performance.now();
+    const { id } = message;
+    switch (message.kind) {
+      case 'freeze': {
+        const { header, blobs, cancelled } = booted.freeze(message.tasks);
+        for (const blob of blobs) host.post({ kind: 'delta', id, parts: [blob] });
+        const freezeMs = performance.now() - startedAt;
+        host.post({ kind: 'frozen', id, header: JSON.stringify(header), cancelled, freezeMs });
+        return;
+      }
+      case 'thaw': {
+        arriving.push(...(message.parts ?? []));
+        if (message.header === null) return;
+        const blobs = arriving;
+        arriving = [];
+        booted.thaw(message.header, blobs);
+        const thawMs = performance.now() - startedAt;
+        host.post({ kind: 'thawed', id, heapBytes: booted.heapBytes, thawMs });
+        return;
+      }
+      case 'rewind': {
+        const dirty = booted.rewind();
+        const rewindMs = performance.now() - startedAt;
+        host.post({ kind: 'rewound', id, rewindMs, heapBytes: booted.heapBytes, dirty });
+        return;
+      }
+      case 'change_files': {
+        const { changes, parts = [] } = message;
+        booted.changeFiles(
+          changes.map(({ path, part }) => ({ path, bytes: part === null ? null : (parts[part] ?? null) })),
+        );
+        host.post({ kind: 'changed', id });
+        return;
+      }
+      default:
+        message satisfies never;
+    }
+  };
+
   return (message) => {
     switch (message.kind) {
       case 'init':
@@ -111,6 +160,17 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         } catch (error) {
           // The interpreter is beyond repair, so the worker is: its host ends it.
           fail(null, crash(error));
+        }
+        return;
+      case 'freeze':
+      case 'thaw':
+      case 'rewind':
+      case 'change_files':
+        try {
+          if (kernel === undefined) throw new Error(`${message.kind} before the kernel was ready`);
+          serveState(kernel, message);
+        } catch (error) {
+          fail(message.id, error instanceof VivariumError ? error : crash(error));
         }
         return;
       case 'ping':

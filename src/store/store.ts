@@ -55,7 +55,7 @@ export interface StoreLimits {
   readonly maxTotalBytes: number;
 }
 
-export const maxMetaBytes = 64 * 1024;
+export const maxMetaBytes: number = 64 * 1024;
 
 /**
  * Sessions by tenant and id. Each call happens wholly or not at all, also when the process is killed, the disk is full or the

@@ -145,7 +145,7 @@ const kernel = await Kernel.boot(
 );
 const booted = state();
 const unlike = restored === null ? [] : unlikeImage(restored);
-const [first, contents] = data.freeze === true ? await kernel.freeze(fingerprint) : [];
+const [first, contents] = data.freeze === true ? await kernel.toImage(fingerprint) : [];
 const image =
   first === undefined || contents === undefined
     ? undefined

@@ -124,6 +124,22 @@ export class FakeWorker implements Worker {
     });
   }
 
+  freeze(): Promise<never> {
+    return Promise.reject(new Error('not yet'));
+  }
+
+  thaw(): Promise<void> {
+    return Promise.reject(new Error('not yet'));
+  }
+
+  rewind(): Promise<never> {
+    return Promise.reject(new Error('not yet'));
+  }
+
+  changeFiles(): Promise<void> {
+    return Promise.reject(new Error('not yet'));
+  }
+
   async usage(): Promise<Usage | null> {
     return this.#script.usage?.(this.id) ?? null;
   }
