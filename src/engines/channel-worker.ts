@@ -200,7 +200,10 @@ export class ChannelWorker implements Worker {
     };
     return this.#held(async () => {
       const id = randomUUID();
-      const reply = await this.#channel.call({ kind: 'freeze', id, tasks }, { onEvent, timeoutMs: stateTimeoutMs });
+      const reply = await this.#channel.call(
+        { kind: 'freeze', id, tasks },
+        { onEvent, timeoutMs: stateTimeoutMs },
+      );
       const { cancelled, freezeMs } = reply;
       const header = this.#parsed(() => {
         const parsed = parseDeltaHeader(reply.header);

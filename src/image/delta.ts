@@ -108,11 +108,7 @@ export function parseDeltaHeader(text: string): DeltaHeader {
     typeof image === 'string' &&
     /^[0-9a-f]{128}$/.test(image) &&
     listOf(header.blobs, maxNodes + maxRemoved, natural) &&
-    listOf(
-      header.pages,
-      maxRemoved,
-      isRun,
-    ) &&
+    listOf(header.pages, maxRemoved, isRun) &&
     (header.linked === null || isLinked(header.linked)) &&
     isTree(header.tree);
   if (!right) throw new DeltaError('delta header has the wrong shape');

@@ -157,7 +157,9 @@ export function decodeImage({ first, files }: ImageBytes, expected: Fingerprint)
   if (mismatch !== undefined) throw new ImageError(`image is for another ${mismatch}`);
   const { headerBytes, filesOffset } = decodePrelude(first, first.length + files.length);
   if (filesOffset !== first.length) throw new ImageError('image is cut at another place than its files');
-  const sums = [...first.subarray(32, preludeBytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const sums = [...first.subarray(32, preludeBytes)]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
   return { header, pages: first.subarray(roundUp(preludeBytes + headerBytes)), files, sums };
 }
 

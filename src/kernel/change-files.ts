@@ -21,7 +21,10 @@ export function changeFiles(fs: FileSystem, changes: readonly FileChange[]): voi
     } catch (cause) {
       if (!(cause instanceof fs.ErrnoError)) throw cause;
       const what = bytes === null ? 'removed' : 'written';
-      throw new UsageError('usage', `${path} can’t be ${what}: something else is in the way, or there is no room.`);
+      throw new UsageError(
+        'usage',
+        `${path} can’t be ${what}: something else is in the way, or there is no room.`,
+      );
     }
   }
 }

@@ -52,7 +52,7 @@ export function readDeltaTree(fs: FileSystem, files: LayeredFiles, firstBlob: nu
       target: node.link ?? '',
       blob: pieces.length === 0 && original !== null ? 0 : firstBlob + blobs.length,
       blobs: pieces.length,
-      foreign: files.isForeign(node),
+      foreign: isFile && files.isForeign(node),
     });
     blobs.push(...pieces);
   };
@@ -60,7 +60,7 @@ export function readDeltaTree(fs: FileSystem, files: LayeredFiles, firstBlob: nu
   const touched = new Map<FsNode, string | undefined>();
   const visit = (node: FsNode): void => {
     if (touched.has(node)) return;
-    const path = pathOf(node);
+    const path = pathOf(fs, node);
     touched.set(node, path);
     // What lies in a folder that was moved has moved with it.
     if (path !== undefined && fs.isDir(node.mode) && isOfImage(node) && path !== pathBefore(node))
@@ -90,7 +90,7 @@ export function readDeltaTree(fs: FileSystem, files: LayeredFiles, firstBlob: nu
       obstacles.push(`${node.pipe === undefined ? 'a socket' : 'a pipe'} (descriptor ${fd})`);
       continue;
     }
-    const path = pathOf(node);
+    const path = pathOf(fs, node);
     if (path === undefined && !homeless.has(node)) {
       homeless.set(node, tree.nodes.length);
       add(node, '');
@@ -198,12 +198,13 @@ function removeNode(fs: FileSystem, parent: FsNode, name: string): void {
   fs.destroyNode(node);
 }
 
-/** Undefined when no folder leads to it any more. */
-function pathOf(node: FsNode): string | undefined {
-  if (node.parent === node) return '';
+/** Undefined when no folder of the file system leads to it, or none any more. */
+function pathOf(fs: FileSystem, node: FsNode): string | undefined {
+  if (node === fs.root) return '';
   const { parent, name } = node;
-  if (childrenOf(parent)[name] !== node) return undefined;
-  const above = pathOf(parent);
+  // Pipes have a root of their own.
+  if (parent === undefined || parent === node || childrenOf(parent)[name] !== node) return undefined;
+  const above = pathOf(fs, parent);
   return above === undefined ? undefined : `${above}/${name}`;
 }
 

@@ -396,7 +396,8 @@ function plainDictionary(children: Record<string, FsNode>): Record<string, FsNod
 }
 
 export function childrenOf(node: { contents: FsNode['contents'] }): Record<string, FsNode> {
-  if (node.contents === null || ArrayBuffer.isView(node.contents)) return {};
+  // The root of pipes has none at all.
+  if (!node.contents || ArrayBuffer.isView(node.contents)) return {};
   return node.contents;
 }
 

@@ -242,7 +242,12 @@ export class Kernel {
 
   get #stateParts(): StateParts {
     const { limit } = this.#parts;
-    const [interpreter, files, baseline, image] = [this.#interpreter, this.#files, this.#baseline, this.#image];
+    const [interpreter, files, baseline, image] = [
+      this.#interpreter,
+      this.#files,
+      this.#baseline,
+      this.#image,
+    ];
     return { interpreter, files, baseline, limit, image };
   }
 

@@ -1,11 +1,5 @@
 import { SessionError } from '../errors/errors.ts';
-import {
-  assertBlobs,
-  DeltaError,
-  type DeltaHeader,
-  deltaVersion,
-  parseDeltaHeader,
-} from '../image/delta.ts';
+import { assertBlobs, DeltaError, type DeltaHeader, deltaVersion, parseDeltaHeader } from '../image/delta.ts';
 import type { DecodedImage } from '../image/format.ts';
 import { wasmPageBytes } from '../util/wasm.ts';
 import type { Interpreter } from './boot.ts';
@@ -114,7 +108,9 @@ function readHeader(text: string, blobs: readonly Uint8Array[]): DeltaHeader {
     return header;
   } catch (cause) {
     if (!(cause instanceof DeltaError)) throw cause;
-    throw new SessionError('session_bytes', `The session’s state can’t be read: ${cause.message}.`, { cause });
+    throw new SessionError('session_bytes', `The session’s state can’t be read: ${cause.message}.`, {
+      cause,
+    });
   }
 }
 
