@@ -69,7 +69,7 @@ export function freezeState({ interpreter, files, baseline, limit, image }: Stat
 
 /** Makes a clean interpreter what was frozen. Throws `SessionError`; what it leaves then is to be thrown away. */
 export function thawState(
-  { interpreter, files, limit, image }: StateParts,
+  { interpreter, files, baseline, limit, image }: StateParts,
   text: string,
   blobs: readonly Uint8Array[],
 ): void {
@@ -96,6 +96,8 @@ export function thawState(
     // Compiled at once: nothing else goes on here, and the engine's own compilers are out of reach by now.
     const compiled = added.map(({ path }) => new WebAssembly.Module(fileAt(module, path)));
     libraries.replay(module, linked, compiled);
+    // Their data was written to the heap, which has to be the image's for what follows.
+    baseline.restore();
   }
   applyPages(module.HEAPU8, header.pages, blobs.slice(0, regions));
   advanceClock(header.monotonicMs);
