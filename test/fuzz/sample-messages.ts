@@ -55,6 +55,22 @@ export const sampleMessages: readonly Message[] = [
   { kind: 'rewound', id: 'r', rewindMs: 1, heapBytes: 2, dirty: 'why' },
   { kind: 'ask', id: 'r', question: { kind: 'install', requirements: ['numpy'] } },
   { kind: 'ask', id: 'r', question: { kind: 'fetch', url: 'https://x.test/', headers: { accept: 'a' } } },
+  { kind: 'delta', id: 'f', parts: [Uint8Array.of(1, 2)] },
+  { kind: 'frozen', id: 'f', header: '{"version":1}', cancelled: ['task'], freezeMs: 1.5 },
+  { kind: 'thawed', id: 't', heapBytes: 65536, thawMs: 0.5 },
+  { kind: 'changed', id: 'c' },
+  { kind: 'freeze', id: 'f', tasks: 'refuse' },
+  { kind: 'thaw', id: 't', header: null, parts: [Uint8Array.of(1)] },
+  { kind: 'rewind', id: 'w' },
+  {
+    kind: 'change_files',
+    id: 'c',
+    changes: [
+      { path: '/a', part: 0 },
+      { path: '/b', part: null },
+    ],
+    parts,
+  },
   { kind: 'error', id: null, error },
   { kind: 'pong', id: 'p', busy: 'r', heapBytes: 1, residentBytes: 2 },
   {
