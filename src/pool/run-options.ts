@@ -120,6 +120,7 @@ export function runMessage(
   const encoded = globals === undefined ? undefined : encodeValue(globals, { name: 'globals' });
   const message: JobMessage = {
     id,
+    purpose: 'program',
     code,
     filename: options.filename ?? '<run>',
     argv: options.argv ? [...options.argv] : [],
