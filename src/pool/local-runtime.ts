@@ -106,10 +106,10 @@ export class LocalRuntime implements Runtime {
     if (!pool.admit(job)) return;
     this.#jobs.add(job);
     const finding = request && new AbortController();
-    job.onSettled = () => {
+    job.onSettled.push(() => {
       this.#jobs.delete(job);
       finding?.abort();
-    };
+    });
     if (options.signal) job.listenTo(options.signal);
     const message = runMessage(job.id, code, options, job.limits, () => job.settled);
     if (!(message instanceof Promise || finding)) {
