@@ -383,6 +383,7 @@ export class Pool {
       workers: this.#crew.slots.map((slot) => slot.stats),
       queued: this.#waiting,
       running: this.#running.size,
+      residents: this.#crew.slots.filter((slot) => slot.held).length,
       ...this.#context.telemetry.counters,
     };
   }

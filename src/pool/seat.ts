@@ -108,6 +108,11 @@ export class Seat {
     return this.#slot.bootMsSince(time);
   }
 
+  /** Resolves, never rejects, when the run before is over or the worker is gone. */
+  async whenReady(): Promise<void> {
+    await this.#ready?.promise.catch(() => undefined);
+  }
+
   /** Runs it where the session left off. The job is settled as any other. */
   run(job: Job): void {
     this.#ready = Promise.withResolvers<void>();
