@@ -56,7 +56,7 @@ export class BlobFiles {
   async read(name: string): Promise<Uint8Array | undefined> {
     if (!pattern.test(name)) return undefined;
     try {
-      return await readFile(this.#pathOf(name));
+      return new Uint8Array(await readFile(this.#pathOf(name)));
     } catch (error) {
       if (isDiskError(error) && error.code === 'ENOENT') return undefined;
       throw error;

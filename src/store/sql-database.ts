@@ -76,7 +76,8 @@ export function integer(row: Row, column: string): number {
 export function bytes(row: Row, column: string): Uint8Array {
   const value = row[column];
   if (!(value instanceof Uint8Array)) throw unexpected(column, value);
-  return value;
+  // `pg` gives Buffers.
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 /** A JSON array of strings. */
