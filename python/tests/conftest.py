@@ -98,7 +98,7 @@ def parse_frames(data: bytes) -> list[Reply]:
         if header["kind"] == "ask":
             asks.append(header["question"])
             continue
-        value = None if header["value"] is None else json.loads(parts[header["value"]])
+        value = None if header.get("value") is None else json.loads(parts[header["value"]])
         replies.append(Reply(header, displays, value, parts, asks))
         displays, asks = [], []
     return replies

@@ -252,7 +252,7 @@ class _Run:
         self.namespace: dict[str, Any] = {}
 
     def perform(self) -> None:
-        former_env = {name: _environ.get(name) for name in self._passing_env()}
+        former_env = self._former_env()
         raised = guard.call(self._prepare) or guard.call(self._evaluate)
         if raised is None and self._value is not None:
             raised = guard.call(self._convert)
@@ -265,11 +265,13 @@ class _Run:
             guard.call(self._clean)
             guard.call(flush_streams)
 
-    def _passing_env(self) -> dict[str, str]:
-        """What is set for this run only. A session keeps what it began with, and what it has made of that."""
+    def _former_env(self) -> dict[str, str | None]:
+        """What is put back when it has ended. A session keeps what it began with or has changed."""
+        base, own = self._header["baseEnv"], self._header["env"]
         if self._hold:
-            return self._header["env"]  # type: ignore[no-any-return]
-        return {**self._header["baseEnv"], **self._header["env"]} if self._keep else {}
+            first = base if _held is None else {}
+            return {name: first.get(name, _environ.get(name)) for name in own}
+        return {name: _environ.get(name) for name in {**base, **own}} if self._keep else {}
 
     def result(self) -> tuple[str, list[Bytes]]:
         encoded = self._encoded
@@ -390,7 +392,7 @@ class _Run:
         self._error = describe_briefly(error, message_of(error))
 
     def _end(self) -> None:
-        """What the end of a script does. Pending tasks are left to the rewind, or to the next run of a session."""
+        """What the end of a script does. Pending tasks are left to the rewind, or a session's next run."""
         if not self._hold:
             self._loop.finish()
         # Before matplotlib closes them, and not when time is up.

@@ -10,7 +10,10 @@ export interface SessionKey {
 export interface Lease {
   readonly key: SessionKey;
   readonly owner: string;
-  /** Grows with every acquisition of the session: what comes with an older one is refused, however late it comes. */
+  /**
+   * Grows with every acquisition, and is never used again in this store, not for another session of the same id either: what comes with
+   * an older one is refused, however late it comes.
+   */
   readonly fence: number;
 }
 
@@ -46,6 +49,7 @@ export interface StoredCheckpoint {
   readonly createdAt: number;
 }
 
+/** None by default. What makes a session no larger is never refused. */
 export interface StoreLimits {
   /** Sessions in the store. */
   readonly maxSessions: number;
@@ -56,14 +60,19 @@ export interface StoreLimits {
 }
 
 export const maxMetaBytes: number = 64 * 1024;
+export const maxNameBytes: number = 512;
 
 /**
  * Sessions by tenant and id. Each call happens wholly or not at all, also when the process is killed, the disk is full or the
- * connection is lost in the middle of it; what has resolved is on the disk. Calls that change a session need its lease.
+ * connection is lost in the middle of it; what has resolved is on the disk. Calls that change a session need its lease, which
+ * outlasts its time as long as nobody has acquired, released or culled the session.
+ *
+ * Names (tenants, ids, names of checkpoints) are at most `maxNameBytes` as UTF-8, well-formed and without NUL.
  *
  * Rejects with `SessionError`: `session_busy` (somebody else has the lease), `session_stale` (the lease was lost: another
  * host has acquired the session since, or it was removed), `session_not_found`, `session_exists`, `session_limit`; with
- * `InternalError` `store` when the store itself fails: full, not reachable (after retries), damaged, of a newer version.
+ * `InternalError` `store` when the store itself fails: full, not reachable (after retries), damaged, of a newer version. Its details:
+ * `reason`, and `stored`: 'no', or 'unknown' when the connection was lost as the change was committed. `UsageError` `closed` after its end.
  */
 export interface SessionStore extends AsyncDisposable {
   readonly kind: 'memory' | 'sqlite' | 'postgres';
@@ -75,29 +84,30 @@ export interface SessionStore extends AsyncDisposable {
     key: SessionKey,
     options: { owner: string; ttlMs: number; create?: Readonly<Record<string, unknown>> | undefined },
   ): Promise<{ lease: Lease; record: SessionRecord }>;
-  /** For `ttlMs` from now. One whose time was over is renewed if nobody has acquired the session since. */
+  /** For `ttlMs` from now; `session_stale` when it was lost. */
   renew(lease: Lease, ttlMs: number): Promise<void>;
   /** Nothing happens when it was lost. */
   release(lease: Lease): Promise<void>;
   /**
-   * Makes `next` the session's present state; its revision must be greater than the present one. `fresh`: the blobs, compressed, that the store may not have;
+   * Makes `next` the session's present state; `usage` unless its revision is greater than the present one. The very state that is
+   * present already is success: a save whose outcome is unknown can be repeated. `fresh`: the blobs, compressed, that the store may not have;
    * `usage` when it lacks one that isn't there. What nothing refers to any more goes.
    */
   save(lease: Lease, next: Revision, fresh: ReadonlyMap<string, Uint8Array>): Promise<SessionRecord>;
   record(key: SessionKey): Promise<SessionRecord | undefined>;
   /** The present state, or a checkpoint's by its revision. Undefined when there is none. */
   revision(key: SessionKey, revision?: number): Promise<Revision | undefined>;
-  /** Compressed, as it was given. Only blobs of the session's own present state or checkpoints. */
+  /** Compressed, as it was given first. `usage` unless the session's present state or a checkpoint of it names it. */
   blob(key: SessionKey, hash: string): Promise<Uint8Array>;
-  /** By tenant and id. `after`: the last one of the page before. */
+  /** By tenant and id, as UTF-8. `after`: the last one of the page before. Default: all. */
   list(options?: {
     tenant?: string | undefined;
     after?: SessionKey | undefined;
     limit?: number | undefined;
   }): Promise<SessionRecord[]>;
-  /** Keeps the present state. `usage` when the name is taken. */
+  /** Keeps the present state, also that of revision 0. `usage` when the name is taken. */
   checkpoint(lease: Lease, name: string): Promise<StoredCheckpoint>;
-  /** Oldest first. */
+  /** Oldest first; none of a session that isn't there. */
   checkpoints(key: SessionKey): Promise<StoredCheckpoint[]>;
   /** A new session of the same tenant whose present state is that of the leased one, with revision 1 (0 if it has none). */
   fork(lease: Lease, id: string): Promise<SessionRecord>;

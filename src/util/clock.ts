@@ -29,3 +29,10 @@ export const systemClock: Clock = {
 function hasUnref(handle: unknown): handle is { unref(): void } {
   return typeof handle === 'object' && handle !== null && 'unref' in handle;
 }
+
+/** Resolves after `ms`, and keeps the process alive until then. */
+export function delay(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.setTimeout(resolve, ms);
+  });
+}

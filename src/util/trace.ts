@@ -29,6 +29,12 @@ export interface TracePoints {
   'wheel.writing': FileWriting;
   /** A lock, or the definition of a named image. */
   'lock.writing': FileWriting;
+  /** The files of a session's blobs are on the disk; nothing refers to them yet. */
+  'store.staged': { files: number };
+  /** A change of the store is about to be committed. */
+  'store.committing': { kind: string };
+  /** It is; nobody has been told. */
+  'store.committed': { kind: string };
   /** A request for a page or a package, one for each redirect; the URL is without credentials. */
   fetch: { url: string };
 }
@@ -58,6 +64,9 @@ const channels: { readonly [Point in TracePoint]: Channel } = {
   'image.writing': channel(traceChannel('image.writing')),
   'wheel.writing': channel(traceChannel('wheel.writing')),
   'lock.writing': channel(traceChannel('lock.writing')),
+  'store.staged': channel(traceChannel('store.staged')),
+  'store.committing': channel(traceChannel('store.committing')),
+  'store.committed': channel(traceChannel('store.committed')),
   fetch: channel(traceChannel('fetch')),
 };
 
