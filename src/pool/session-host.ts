@@ -21,11 +21,11 @@ export interface SessionOpener {
   assertOpen(): void;
   /** What is asked for, or the runtime's own. Rejects as runs do. */
   find(request: ImageRequest | undefined): Promise<ImageSource>;
-  /** Takes in a run that will be started by its session. It may be settled at once: refused, or ill-typed. */
+  /** Takes in a run, or a prompt's question, that will be started by its session. It may be settled at once: refused, or ill-typed. */
   take(
     code: string,
     options: SessionRunOptions | undefined,
-    of: { tenant: string; image: ImageSource },
+    of: { tenant: string; image: ImageSource; question?: 'check' | 'complete' | undefined },
   ): TakenRun;
 }
 

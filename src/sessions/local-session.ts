@@ -1,8 +1,9 @@
 import { UsageError } from '../errors/errors.ts';
 import type { SessionOpener } from '../pool/session-host.ts';
-import type { Run } from '../runtime.ts';
-import type { Checkpoint, Session, SessionFiles, SessionRunOptions } from '../session.ts';
+import type { Run, Value } from '../runtime.ts';
+import type { Checkpoint, Completion, Session, SessionFiles, SessionRunOptions } from '../session.ts';
 import { mapBounded } from './blobs.ts';
+import { readCheck, readCompletion } from './questions.ts';
 import { encodeSession } from './session-bytes.ts';
 import type { CallPolicy, SessionCore } from './session-core.ts';
 import { StoredFiles } from './session-files.ts';
@@ -68,6 +69,21 @@ export class LocalSession implements Session {
     const taken = opener.take(code, options, { tenant: this.tenant, image: core.image });
     this.#call(() => core.run(taken)).catch((error: unknown) => sessions.reject(taken.job, error));
     return taken.job.handle;
+  }
+
+  async check(code: string): ReturnType<Session['check']> {
+    return readCheck(await this.#ask('check', code));
+  }
+
+  async complete(code: string): Promise<Completion> {
+    return readCompletion(await this.#ask('complete', code));
+  }
+
+  async #ask(question: 'check' | 'complete', code: string): Promise<Value | undefined> {
+    const { core, sessions, opener } = this.#parts;
+    const taken = opener.take(code, undefined, { tenant: this.tenant, image: core.image, question });
+    this.#call(() => core.run(taken, false)).catch((error: unknown) => sessions.reject(taken.job, error));
+    return (await taken.job.handle).value;
   }
 
   freeze(): Promise<void> {

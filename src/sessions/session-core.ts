@@ -231,12 +231,13 @@ export class SessionCore {
 
   // ---- within a call -----------------------------------------------------------------------------------------------
 
-  async run({ job, ready }: TakenRun): Promise<void> {
+  /** `changes`: false for a question, which isn't counted as a run. */
+  async run({ job, ready }: TakenRun, changes = true): Promise<void> {
     await ready;
     if (job.settled) return;
     const seat = await this.#seat(job);
     if (job.settled) return;
-    job.onEnd = (execution) => this.#ended(execution);
+    job.onEnd = (execution) => this.#ended(execution, changes);
     seat.run(job);
     await job.handle.then(
       () => undefined,
@@ -295,7 +296,7 @@ export class SessionCore {
   }
 
   /** Python came to an end, or its worker. */
-  async #ended(execution: Execution): Promise<Execution> {
+  async #ended(execution: Execution, changes: boolean): Promise<Execution> {
     const { id } = this.key;
     if (execution.worker.lost) {
       await this.#goBack();
@@ -306,6 +307,7 @@ export class SessionCore {
       const session = { id, revision: this.#revision };
       return withSession(execution, { session, persistMs: 0, note: backAtRevision(this.#revision) });
     }
+    if (!changes) return execution;
     const startedAt = this.#now();
     try {
       await this.#changed();
