@@ -1,6 +1,6 @@
 import { UsageError } from '../errors/errors.ts';
 import type { SessionOpener } from '../pool/session-host.ts';
-import type { Run } from '../runtime.ts';
+import type { Execution, Run } from '../runtime.ts';
 import type { Checkpoint, Session, SessionFiles, SessionRunOptions } from '../session.ts';
 import { mapBounded } from './blobs.ts';
 import { encodeSession } from './session-bytes.ts';
@@ -66,8 +66,14 @@ export class LocalSession implements Session {
   run(code: string, options?: SessionRunOptions): Run {
     const { core, sessions, opener } = this.#parts;
     const taken = opener.take(code, options, { tenant: this.tenant, image: core.image });
-    this.#call(() => core.run(taken)).catch((error: unknown) => sessions.reject(taken.job, error));
-    return taken.job.handle;
+    const { job } = taken;
+    // When the session is free for the next call.
+    const told = Promise.withResolvers<Execution>();
+    this.#call(() => core.run(taken, told.promise)).then(
+      (execution) => execution && told.resolve(execution),
+      (error: unknown) => (job.slot ? told.reject(error) : sessions.reject(job, error)),
+    );
+    return job.handle;
   }
 
   freeze(): Promise<void> {
@@ -90,8 +96,6 @@ export class LocalSession implements Session {
     const { core, sessions } = this.#parts;
     return this.#call(async () => {
       await core.settle();
-      // What nobody has changed isn't stored as yet.
-      if (core.stored.revision === 0) await core.replace(core.stored.blank);
       return sessions.store.checkpoint(core.lease, name ?? `r${core.stored.revision}`);
     });
   }
