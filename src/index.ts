@@ -22,6 +22,7 @@ export type {
   ExecutionMemory,
   ExecutionStatus,
   ExecutionTimings,
+  FreezeReason,
   Isolation,
   NdArray,
   OutputFile,
@@ -39,9 +40,20 @@ export type {
   RuntimeEvent,
   RuntimeStats,
   RuntimeStatus,
+  SessionEvent,
   SomeLimits,
   TypedArray,
   Value,
   WorkerHealth,
   WorkerStats,
 } from './runtime.ts';
+export type {
+  Checkpoint,
+  FileChange,
+  Session,
+  SessionFile,
+  SessionFiles,
+  SessionInfo,
+  SessionOptions,
+  SessionRunOptions,
+} from './session.ts';

@@ -27,6 +27,7 @@ export type { BuiltImage, ImageBuildRequest, Images, WorkOptions } from './catal
 export type { DiagnoseOptions } from './engines/diagnose.ts';
 export type { Lock, LockedPackage, WheelSource } from './packages/lock.ts';
 export type { Logger, RecycleOptions, RuntimeOptions } from './pool/runtime-options.ts';
+export type { SessionSettings } from './pool/session-settings.ts';
 export type { ProbeOptions, SecurityReport } from './probes/probe-security.ts';
 export type { ProbeResult } from './probes/run-probes.ts';
 export type { Diagnosis } from './runtime.ts';
@@ -76,6 +77,16 @@ async function assemble(options: ResolvedRuntimeOptions, work: WorkOptions): Pro
       install: async (requirements, context) => (await load()).installer.install(requirements, context),
     },
     hint: hintOf,
+    openStore: async () => {
+      const [{ openStore }, { defaultStore }] = await Promise.all([
+        import('./store/open-store.ts'),
+        import('./store/default-store.ts'),
+      ]);
+      const { store = defaultStore(), maxCount, maxBytes, maxTotalBytes } = options.sessions;
+      return openStore(store, {
+        limits: { maxSessions: maxCount, maxSessionBytes: maxBytes, maxTotalBytes },
+      });
+    },
   });
 }
 

@@ -350,7 +350,14 @@ export type FreezeReason = 'call' | 'idle' | 'wanted' | 'close';
 export type SessionEvent =
   | { type: 'session:thaw'; session: string; tenant: string; worker: string; ms: number; bytes: number }
   | { type: 'session:save'; session: string; tenant: string; revision: number; ms: number; bytes: number }
-  | { type: 'session:freeze'; session: string; tenant: string; worker: string; reason: FreezeReason; ms: number }
+  | {
+      type: 'session:freeze';
+      session: string;
+      tenant: string;
+      worker: string;
+      reason: FreezeReason;
+      ms: number;
+    }
   | { type: 'session:cull'; session: string; tenant: string }
   /** What came after that revision is lost. */
   | { type: 'session:lost'; session: string; tenant: string; revision: number; error: Error };

@@ -78,12 +78,16 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
     durability: read(['VIVARIUM_SESSION_DURABILITY'], durabilities.join(', '), (text) =>
       durabilities.find((one) => one === text.toLowerCase()),
     ),
-    idleTimeoutMs: read(['VIVARIUM_SESSION_IDLE_TIMEOUT'], 'milliseconds', (text) => integer(text, 0, Infinity)),
+    idleTimeoutMs: read(['VIVARIUM_SESSION_IDLE_TIMEOUT'], 'milliseconds', (text) =>
+      integer(text, 0, Infinity),
+    ),
     cullTimeoutMs: read(['VIVARIUM_SESSION_CULL_TIMEOUT'], 'milliseconds, 0 for never', (text) => {
       const ms = integer(text, 0, Infinity);
       return ms === 0 ? Infinity : ms;
     }),
-    maxCount: read(['VIVARIUM_SESSIONS_MAX_COUNT'], 'an integer of at least 1', (text) => integer(text, 1, Infinity)),
+    maxCount: read(['VIVARIUM_SESSIONS_MAX_COUNT'], 'an integer of at least 1', (text) =>
+      integer(text, 1, Infinity),
+    ),
     maxBytes: megabytes('VIVARIUM_SESSION_MAX_SIZE'),
     maxTotalBytes: megabytes('VIVARIUM_SESSIONS_MAX_SIZE'),
     key: env.VIVARIUM_SESSION_KEY || undefined,

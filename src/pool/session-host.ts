@@ -34,4 +34,3 @@ export interface TakenRun {
   /** Resolves when the run's files are read, or it's settled before. */
   readonly ready: Promise<void>;
 }
-

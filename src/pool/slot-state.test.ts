@@ -47,9 +47,9 @@ class Act implements fc.Command<Model, Real> {
   run(model: Model, real: Real): void {
     const { action } = this;
     const entering = action.type === 'start';
-    const unclean =
-      (action.type === 'hold' || (entering && action.after !== 'none')) && model.stateful > 0;
-    const foreign = entering && (model.held ? action.after !== 'hold' || model.resting : action.after === 'hold');
+    const unclean = (action.type === 'hold' || (entering && action.after !== 'none')) && model.stateful > 0;
+    const foreign =
+      entering && (model.held ? action.after !== 'hold' || model.resting : action.after === 'hold');
     if (!legal[model.name].includes(action.type) || unclean || foreign) {
       expect(() => transition(real.state, action)).toThrow(expect.objectContaining({ code: 'internal' }));
       return;
@@ -101,7 +101,10 @@ it('takes legal actions only, dies once, and is clean unless a stateful run has 
   fc.assert(
     fc.property(fc.commands([actions], { maxCommands: 60 }), (commands) => {
       fc.modelRun(
-        () => ({ model: { name: 'booting', stateful: 0, held: false, resting: false } as Model, real: { state: initialSlotState } }),
+        () => ({
+          model: { name: 'booting', stateful: 0, held: false, resting: false } as Model,
+          real: { state: initialSlotState },
+        }),
         commands,
       );
     }),

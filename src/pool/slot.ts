@@ -319,7 +319,8 @@ export class Slot {
 
   /** Has the worker do something for the session, between its runs. One thing at a time. */
   async work<T>(what: string, limitMs: number, work: (worker: Worker) => Promise<T>): Promise<T> {
-    if (this.#state.name !== 'held' || !this.#worker) throw new TypeError(`${what} needs a worker that is held.`);
+    if (this.#state.name !== 'held' || !this.#worker)
+      throw new TypeError(`${what} needs a worker that is held.`);
     const late = () =>
       this.abandon({
         code: 'crashed',

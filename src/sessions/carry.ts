@@ -33,7 +33,10 @@ export async function carry(
 
   const ended = async (execution: Execution): Promise<Execution> => {
     if (execution.worker.lost)
-      return withSession(execution, { persistMs: 0, note: 'The session is as in the bytes that the run was given.' });
+      return withSession(execution, {
+        persistMs: 0,
+        note: 'The session is as in the bytes that the run was given.',
+      });
     const startedAt = context.clock.now();
     const { delta, pyodide } = await residency.freeze({ tasks: 'keep' });
     const { hashes, fresh } = await packBlobs(delta.blobs, new Set());

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors/errors.ts';
-import type { SessionOpener } from '../pool/session-host.ts';
-import type { Run, Value } from '../runtime.ts';
+import type { SessionOpener, TakenRun } from '../pool/session-host.ts';
+import type { Execution, Run, Value } from '../runtime.ts';
 import type { Checkpoint, Completion, Session, SessionFiles, SessionRunOptions } from '../session.ts';
 import { mapBounded } from './blobs.ts';
 import { readCheck, readCompletion } from './questions.ts';
@@ -65,10 +65,20 @@ export class LocalSession implements Session {
   // ---- calls -------------------------------------------------------------------------------------------------------
 
   run(code: string, options?: SessionRunOptions): Run {
-    const { core, sessions, opener } = this.#parts;
-    const taken = opener.take(code, options, { tenant: this.tenant, image: core.image });
-    this.#call(() => core.run(taken)).catch((error: unknown) => sessions.reject(taken.job, error));
-    return taken.job.handle;
+    const { core, opener } = this.#parts;
+    return this.#start(opener.take(code, options, { tenant: this.tenant, image: core.image }));
+  }
+
+  #start(taken: TakenRun, changes = true): Run {
+    const { core, sessions } = this.#parts;
+    const { job } = taken;
+    // When the session is free for the next call.
+    const told = Promise.withResolvers<Execution>();
+    this.#call(() => core.run(taken, told.promise, changes)).then(
+      (execution) => execution && told.resolve(execution),
+      (error: unknown) => (job.slot ? told.reject(error) : sessions.reject(job, error)),
+    );
+    return job.handle;
   }
 
   async check(code: string): ReturnType<Session['check']> {
@@ -80,10 +90,9 @@ export class LocalSession implements Session {
   }
 
   async #ask(question: 'check' | 'complete', code: string): Promise<Value | undefined> {
-    const { core, sessions, opener } = this.#parts;
-    const taken = opener.take(code, undefined, { tenant: this.tenant, image: core.image, question });
-    this.#call(() => core.run(taken, false)).catch((error: unknown) => sessions.reject(taken.job, error));
-    return (await taken.job.handle).value;
+    const { core, opener } = this.#parts;
+    const asked = opener.take(code, undefined, { tenant: this.tenant, image: core.image, question });
+    return (await this.#start(asked, false)).value;
   }
 
   freeze(): Promise<void> {
@@ -106,8 +115,6 @@ export class LocalSession implements Session {
     const { core, sessions } = this.#parts;
     return this.#call(async () => {
       await core.settle();
-      // What nobody has changed isn't stored as yet.
-      if (core.stored.revision === 0) await core.replace(core.stored.blank);
       return sessions.store.checkpoint(core.lease, name ?? `r${core.stored.revision}`);
     });
   }

@@ -1,5 +1,11 @@
 import { SessionError } from '../errors/errors.ts';
-import { type DeltaHeader, type DeltaNode, fileBlobBytes, parseDeltaHeader, regionBytes } from '../image/delta.ts';
+import {
+  type DeltaHeader,
+  type DeltaNode,
+  fileBlobBytes,
+  parseDeltaHeader,
+  regionBytes,
+} from '../image/delta.ts';
 import { deflate, inflate } from './blobs.ts';
 import { FormatError } from './format-error.ts';
 
@@ -52,10 +58,14 @@ function factsOf(line: string): Omit<Manifest, 'header'> {
   } catch (cause) {
     throw new FormatError('manifest is no JSON', { cause });
   }
-  const { version, image, tenant, pyodide, blobs } = (value ?? {}) as Partial<Manifest> & { version?: unknown };
+  const { version, image, tenant, pyodide, blobs } = (value ?? {}) as Partial<Manifest> & {
+    version?: unknown;
+  };
   if (version !== manifestVersion) {
     const newer = typeof version === 'number' && version > manifestVersion;
-    throw new FormatError(newer ? 'made by a newer version of Vivarium' : 'manifest has no version that is known');
+    throw new FormatError(
+      newer ? 'made by a newer version of Vivarium' : 'manifest has no version that is known',
+    );
   }
   const { name, lockHash } = (image ?? {}) as Partial<ManifestImage>;
   if (!isName(name) || !isName(lockHash) || !isName(tenant) || !isName(pyodide))
@@ -73,7 +83,8 @@ function headerOf(line: string): DeltaHeader | null {
     throw new FormatError('manifest has no header of a delta', { cause });
   }
   // What is read is bounded by it.
-  if (header.blobs.some((bytes) => bytes > maxBlobBytes)) throw new FormatError('manifest has blobs that are too large');
+  if (header.blobs.some((bytes) => bytes > maxBlobBytes))
+    throw new FormatError('manifest has blobs that are too large');
   return header;
 }
 

@@ -88,11 +88,7 @@ export class Residency {
     return this.#seat;
   }
 
-  async #fill(
-    seat: Seat,
-    manifest: Manifest,
-    read: (hash: string) => Promise<Uint8Array>,
-  ): Promise<number> {
+  async #fill(seat: Seat, manifest: Manifest, read: (hash: string) => Promise<Uint8Array>): Promise<number> {
     const { image, context } = this.#parts;
     assertImage(manifest, image);
     const { header } = manifest;

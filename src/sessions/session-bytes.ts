@@ -67,7 +67,8 @@ export async function decodeSession(
   const isOurs = bytes.byteLength >= magic.length + 4 && text(bytes.subarray(0, magic.length)) === magic;
   if (!isOurs) throw refused('They are no session of Vivarium.');
   const version = view.getUint32(magic.length, true);
-  if (version > sessionBytesVersion) throw refused('They were made by a newer version of Vivarium: update this one.');
+  if (version > sessionBytesVersion)
+    throw refused('They were made by a newer version of Vivarium: update this one.');
   if (version !== sessionBytesVersion) throw refused('They are of no version that is known.');
   if (bytes.byteLength < preludeBytes + sumBytes) throw refused('They are cut.');
   const end = bytes.byteLength - sumBytes;
@@ -93,7 +94,9 @@ async function assertSum(
   if (key && kind === 0) throw refused('They were made without a key, and this runtime has one.');
   if (!key && kind === 1) throw refused('They were made with a key: set sessions.key to it.');
   if (!timingSafeEqual(sum, await sumOf(content, key)))
-    throw refused(key ? 'They are damaged, or were not made with this runtime’s key.' : 'They are cut or altered.');
+    throw refused(
+      key ? 'They are damaged, or were not made with this runtime’s key.' : 'They are cut or altered.',
+    );
 }
 
 function piecesOf(content: Uint8Array, view: DataView): { head: Uint8Array; parts: Uint8Array[] } {
@@ -120,9 +123,13 @@ async function sumOf(content: Uint8Array, key: Uint8Array | undefined): Promise<
 
 function assertSize(bytes: number, maxBytes: number): void {
   if (bytes > maxBytes)
-    throw new SessionError('session_limit', `The session takes ${bytes} bytes, more than the ${maxBytes} allowed.`, {
-      details: { bytes, maxBytes },
-    });
+    throw new SessionError(
+      'session_limit',
+      `The session takes ${bytes} bytes, more than the ${maxBytes} allowed.`,
+      {
+        details: { bytes, maxBytes },
+      },
+    );
 }
 
 export function refused(why: string, cause?: unknown): SessionError {

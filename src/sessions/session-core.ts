@@ -14,6 +14,7 @@ import type { Residency } from './residency.ts';
 import {
   backAt,
   backAtRevision,
+  isInDoubt,
   isNotFound,
   isOfStore,
   isStale,
@@ -195,7 +196,7 @@ export class SessionCore {
       await this.#goBack();
       return error;
     }
-    if (isOfStore(error)) this.#inDoubt = true;
+    if (isInDoubt(error)) this.#inDoubt = true;
     if (this.resident || !this.#unsaved) return error;
     await this.#goBack();
     this.#tellLost(error);
@@ -231,18 +232,26 @@ export class SessionCore {
 
   // ---- within a call -----------------------------------------------------------------------------------------------
 
-  /** `changes`: false for a question, which isn't counted as a run. */
-  async run({ job, ready }: TakenRun, changes = true): Promise<void> {
+  /**
+   * Resolves with what the run has come to, and with nothing when it was settled before it began. Its caller gets `told`.
+   * `changes`: false for a question, which isn't counted as a run.
+   */
+  async run(
+    { job, ready }: TakenRun,
+    told: Promise<Execution>,
+    changes: boolean,
+  ): Promise<Execution | undefined> {
     await ready;
-    if (job.settled) return;
+    if (job.settled) return undefined;
     const seat = await this.#seat(job);
-    if (job.settled) return;
-    job.onEnd = (execution) => this.#ended(execution, changes);
+    if (job.settled) return undefined;
+    const ended = Promise.withResolvers<Execution>();
+    job.onEnd = (execution) => {
+      ended.resolve(this.#ended(execution, changes));
+      return told;
+    };
     seat.run(job);
-    await job.handle.then(
-      () => undefined,
-      () => undefined,
-    );
+    return ended.promise;
   }
 
   async change(changes: readonly FileWrite[]): Promise<void> {
@@ -272,7 +281,6 @@ export class SessionCore {
     await this.#giveBack();
     this.#revision = this.stored.revision;
   }
-
 
   async remove(): Promise<void> {
     await this.#giveBack();
@@ -400,7 +408,7 @@ export class SessionCore {
     } catch (error) {
       if (isOfStore(error) && this.resident) {
         this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#inDoubt = true;
+        this.#inDoubt ||= isInDoubt(error);
         this.#notBefore = this.#now() + retryMs;
         this.#later(retryMs, () => this.#turns.nudge());
         seat.keep();
@@ -473,7 +481,10 @@ export class SessionCore {
 
   #warn(what: string, error: unknown): void {
     const why = error instanceof Error ? error.message : String(error);
-    this.#parts.context.telemetry.emit({ type: 'warning', message: `Session '${this.key.id}': ${what}: ${why}` });
+    this.#parts.context.telemetry.emit({
+      type: 'warning',
+      message: `Session '${this.key.id}': ${what}: ${why}`,
+    });
   }
 
   get #names(): { session: string; tenant: string } {

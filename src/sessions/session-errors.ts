@@ -1,4 +1,11 @@
-import { InternalError, LimitError, SessionError, UsageError, VivariumError, WorkerError } from '../errors/errors.ts';
+import {
+  InternalError,
+  LimitError,
+  SessionError,
+  UsageError,
+  VivariumError,
+  WorkerError,
+} from '../errors/errors.ts';
 
 /** A sentence for messages. */
 export function backAtRevision(revision: number): string {
@@ -16,9 +23,14 @@ export function backAt(error: unknown, revision: number): Error {
   return error;
 }
 
-/** The store itself has failed: whether it did what was asked isn't known. */
-export function isOfStore(error: unknown): boolean {
+/** The store itself has failed. */
+export function isOfStore(error: unknown): error is VivariumError {
   return error instanceof VivariumError && error.code === 'store';
+}
+
+/** It may have done what was asked all the same. */
+export function isInDoubt(error: unknown): boolean {
+  return isOfStore(error) && error.details.stored !== 'no';
 }
 
 export function isStale(error: unknown): boolean {

@@ -50,7 +50,10 @@ export class StoredFiles implements SessionFiles {
       const node = followed(manifest, absolute(path, cwdOf(manifest)));
       if (node?.kind !== 'file') throw new UsageError('usage', `The session has no file '${path}'.`);
       if (node.original !== null)
-        throw new UsageError('usage', `'${path}' holds what a file of the image does: only Python can read it.`);
+        throw new UsageError(
+          'usage',
+          `'${path}' holds what a file of the image does: only Python can read it.`,
+        );
       return core.stored.content(manifest, node);
     });
   }

@@ -18,7 +18,10 @@ export function metaOf(
 ): Readonly<Record<string, unknown>> {
   const meta = { image: name, lockHash, request: request ?? null };
   if (new TextEncoder().encode(JSON.stringify(meta)).byteLength > maxMetaBytes)
-    throw new UsageError('usage', 'session: the packages are too many to be kept with a session: build a named image of them.');
+    throw new UsageError(
+      'usage',
+      'session: the packages are too many to be kept with a session: build a named image of them.',
+    );
   return meta;
 }
 
@@ -27,7 +30,10 @@ export function readMeta({ meta, key }: SessionRecord): SessionMeta {
   const { image, lockHash, request } = meta;
   const asked = requestOf(request);
   if (typeof image !== 'string' || typeof lockHash !== 'string' || asked === undefined)
-    throw new InternalError('store', `What is stored of session '${key.id}' isn't from this version of Vivarium.`);
+    throw new InternalError(
+      'store',
+      `What is stored of session '${key.id}' isn't from this version of Vivarium.`,
+    );
   return { name: image, lockHash, request: asked ?? undefined };
 }
 

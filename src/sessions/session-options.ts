@@ -3,9 +3,8 @@ import type { ImageRequest } from '../pool/images.ts';
 import { imageRequest, sessionImageShape } from '../pool/run-options.ts';
 import { durabilities } from '../pool/session-settings.ts';
 import type { SessionOptions } from '../session.ts';
+import { maxNameBytes } from '../store/store.ts';
 import { boolean, type CheckedOptions, checkOptions, oneOf, optional, satisfying } from '../util/options.ts';
-
-const maxIdChars = 256;
 
 const shape = {
   ...sessionImageShape,
@@ -37,9 +36,11 @@ export function assertSessionId(id: unknown): void {
   const right =
     typeof id === 'string' &&
     id.length > 0 &&
-    id.length <= maxIdChars &&
+    new TextEncoder().encode(id).byteLength <= maxNameBytes &&
     id.isWellFormed() &&
     !/\p{Cc}/u.test(id);
   if (!right)
-    throw new TypeError(`session: an id must be a text of 1 to ${maxIdChars} characters, none of them a control character`);
+    throw new TypeError(
+      `session: an id must be a text of 1 to ${maxNameBytes} bytes, without control characters`,
+    );
 }

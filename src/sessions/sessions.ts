@@ -13,9 +13,8 @@ import { assertImage } from './manifest.ts';
 import { Residency } from './residency.ts';
 import { type BytesOptions, decodeSession, type PortableSession } from './session-bytes.ts';
 import { SessionCore } from './session-core.ts';
-import { isOfStore } from './session-errors.ts';
 import { metaOf, readMeta } from './session-meta.ts';
-import { assertSessionId, checkList, checkSession, type CheckedSession } from './session-options.ts';
+import { assertSessionId, type CheckedSession, checkList, checkSession } from './session-options.ts';
 
 /** Between two looks for sessions that nobody uses any more: a part of the time that they may be unused, an hour at most. */
 const cullShare = 10;
@@ -78,13 +77,26 @@ export class Sessions implements SessionHost {
     const portable = bytes && (await decodeSession(bytes, key.tenant, this.bytesOptions));
     const store = await this.#opened();
     opener.assertOpen();
-    const entry = await this.#entry(key, () => this.#begin(store, key, checked, portable, opener), async (core) => {
-      if (portable) throw exists(id);
-      if (checked.request) assertImage(core.stored.blank, await opener.find(checked.request));
-    });
+    const entry = await this.#entry(
+      key,
+      () => this.#begin(store, key, checked, portable, opener),
+      async (core) => {
+        if (portable) throw exists(id);
+        if (checked.request) assertImage(core.stored.blank, await opener.find(checked.request));
+      },
+    );
     const core = await entry.ready;
-    const { durability = this.#context.options.sessions.durability, whenBusy = 'queue', tasks = 'keep' } = checked;
-    const session = new LocalSession({ core, sessions: this, opener, policy: { durability, whenBusy, tasks } });
+    const {
+      durability = this.#context.options.sessions.durability,
+      whenBusy = 'queue',
+      tasks = 'keep',
+    } = checked;
+    const session = new LocalSession({
+      core,
+      sessions: this,
+      opener,
+      policy: { durability, whenBusy, tasks },
+    });
     entry.handles.add(session);
     return session;
   }
@@ -190,7 +202,9 @@ export class Sessions implements SessionHost {
 
   async leave(opener: SessionOpener): Promise<void> {
     const own = [...this.#entries.values()].flatMap(({ handles }) => [...handles]);
-    await Promise.allSettled(own.filter((session) => session.opener === opener).map((session) => session.close()));
+    await Promise.allSettled(
+      own.filter((session) => session.opener === opener).map((session) => session.close()),
+    );
   }
 
   close(): Promise<void> {
@@ -238,7 +252,8 @@ export class Sessions implements SessionHost {
           telemetry.emit({ type: 'session:cull', session: id, tenant });
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        if (!this.#closing) telemetry.emit({ type: 'warning', message: `Sessions could not be culled: ${why}` });
+        if (!this.#closing)
+          telemetry.emit({ type: 'warning', message: `Sessions could not be culled: ${why}` });
       }
     };
     const again = () => {

@@ -1,6 +1,6 @@
 import { InternalError, SessionError } from '../errors/errors.ts';
-import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
 import type { DeltaNode } from '../image/delta.ts';
+import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
 import { unpackBlobs } from './blobs.ts';
 import { FormatError } from './format-error.ts';
 import { decodeManifest, encodeManifest, type Manifest, type ManifestImage } from './manifest.ts';
@@ -49,6 +49,7 @@ export class StoredState {
 
   /** Of the present state, or of a checkpoint's. */
   async read(revision?: number): Promise<Manifest> {
+    if (revision === 0) return this.blank;
     const found = await this.#store.revision(this.#key, revision);
     if (!found) throw damaged(new FormatError(`it has no revision ${revision ?? this.#revision}`));
     if (revision === undefined && found.revision !== this.#revision)

@@ -26,7 +26,17 @@ export class Turns {
 
   take<T>(since: number, work: () => Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#queue.push({ since, work: () => work().then(resolve, reject) });
+    // Who hears of its end finds the session at rest.
+    const end = (tell: () => void) => {
+      this.#calling = false;
+      tell();
+    };
+    const call = () =>
+      work().then(
+        (result) => end(() => resolve(result)),
+        (error: unknown) => end(() => reject(error)),
+      );
+    this.#queue.push({ since, work: call });
     this.nudge();
     return promise;
   }
@@ -46,7 +56,6 @@ export class Turns {
       if (!call) continue;
       this.#calling = true;
       await call.work();
-      this.#calling = false;
       // What it left is looked at, also when it was the last.
       this.#nudged = true;
     }

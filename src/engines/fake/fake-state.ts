@@ -33,7 +33,9 @@ export function freezeFakeState(
   const refused = tasks === 'refuse' ? [...state.tasks].map((name) => `the task ${name}`) : [];
   const objects = [...state.obstacles, ...refused];
   if (objects.length > 0)
-    throw new SessionError('not_freezable', `It can't be stored: ${objects.join(', ')}.`, { details: { objects } });
+    throw new SessionError('not_freezable', `It can't be stored: ${objects.join(', ')}.`, {
+      details: { objects },
+    });
   const cancelled = tasks === 'cancel' ? [...state.tasks] : [];
   for (const name of cancelled) state.tasks.delete(name);
 
@@ -109,12 +111,24 @@ export function changeFakeFiles(state: FakeState, changes: readonly FileWrite[],
 
 function fileNode(path: string, size: number, mtimeMs: number, blob: number, blobs: number): DeltaNode {
   const times = { atimeMs: mtimeMs, mtimeMs, ctimeMs: mtimeMs };
-  return { path, kind: 'file', mode: 0o644, ...times, size, original: null, target: '', blob, blobs, foreign: true };
+  return {
+    path,
+    kind: 'file',
+    mode: 0o644,
+    ...times,
+    size,
+    original: null,
+    target: '',
+    blob,
+    blobs,
+    foreign: true,
+  };
 }
 
 function piecesOf(bytes: Uint8Array): Uint8Array[] {
   const pieces: Uint8Array[] = [];
-  for (let at = 0; at < bytes.byteLength; at += fileBlobBytes) pieces.push(bytes.slice(at, at + fileBlobBytes));
+  for (let at = 0; at < bytes.byteLength; at += fileBlobBytes)
+    pieces.push(bytes.slice(at, at + fileBlobBytes));
   return pieces;
 }
 

@@ -1,10 +1,19 @@
 import { InternalError, VivariumError, WorkerError } from '../../errors/errors.ts';
+import type { Delta } from '../../image/delta.ts';
 import type { ImageSource } from '../../packages/image-source.ts';
 import type { Question, ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { Delta } from '../../image/delta.ts';
-import type { Answer, FileWrite, FreezeOptions, Frozen, RunSink, Usage, Worker, WorkerExit } from '../engine.ts';
+import type {
+  Answer,
+  FileWrite,
+  FreezeOptions,
+  Frozen,
+  RunSink,
+  Usage,
+  Worker,
+  WorkerExit,
+} from '../engine.ts';
 import type { FakeOutcome, FakeScript, FakeWork } from './fake-script.ts';
 import {
   changeFakeFiles,

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startPostgres } from '../../store/postgres-server.ts';
+import { PostgresServer } from '../../store/postgres-server.ts';
 
 export interface StoreOfTests extends AsyncDisposable {
   /** For `sessions.store`. */
@@ -20,8 +20,8 @@ export const stores: readonly [name: string, open: () => Promise<StoreOfTests>][
   [
     'postgres',
     async () => {
-      const server = await startPostgres();
-      return { spec: server.url, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+      const server = await PostgresServer.start();
+      return { spec: await server.database(), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
     },
   ],
 ];

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createRuntime, type RuntimeOptions } from '../../../src/node.ts';
-import { type PostgresOfTests, startPostgres } from '../../store/postgres-server.ts';
+import { PostgresServer } from '../../store/postgres-server.ts';
 
 const host = fileURLToPath(new URL('session-host.ts', import.meta.url));
 const ids = ['a', 'b', 'c'];
@@ -17,13 +17,15 @@ interface Ack {
   revision: number;
 }
 
-let server: PostgresOfTests;
+let server: PostgresServer;
+let store: string;
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await PostgresServer.start();
+  store = await server.database();
 });
 afterAll(() => server?.[Symbol.asyncDispose]());
 
-const options = (): RuntimeOptions => ({ engine: 'node', size: 1, sessions: { store: server.url } });
+const options = (): RuntimeOptions => ({ engine: 'node', size: 1, sessions: { store } });
 
 function start(name: string): { child: ChildProcessByStdio<null, Readable, null>; acks: Ack[] } {
   const args = [host, JSON.stringify(options()), ...ids, '--runs', String(runs), '--name', name];
