@@ -4,6 +4,7 @@ import { encodeValue } from '../protocol/value-codec.ts';
 import type { RunLimits, RunOptions } from '../runtime.ts';
 import type { SessionRunOptions } from '../session.ts';
 import {
+  type Check,
   checkOptions,
   func,
   integer,
@@ -59,7 +60,11 @@ const sessionShape = {
 };
 
 /** Whose code it is, and its interpreter. */
-export const sessionImageShape = {
+export const sessionImageShape: {
+  readonly tenant: Check<string | undefined>;
+  readonly image: Check<string | undefined>;
+  readonly packages: Check<readonly string[] | undefined>;
+} = {
   tenant: optional(
     satisfying<string>(
       `a name of 1 to ${protocolLimits.maxNameChars} characters`,
