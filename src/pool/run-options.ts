@@ -5,6 +5,7 @@ import type { RunLimits, RunOptions } from '../runtime.ts';
 import type { SessionRunOptions } from '../session.ts';
 import {
   boolean,
+  type Check,
   checkOptions,
   func,
   integer,
@@ -62,7 +63,11 @@ const sessionShape = {
 const sessionRunShape = { ...sessionShape, interactive: optional(boolean) };
 
 /** Whose code it is, and its interpreter. */
-export const sessionImageShape = {
+export const sessionImageShape: {
+  readonly tenant: Check<string | undefined>;
+  readonly image: Check<string | undefined>;
+  readonly packages: Check<readonly string[] | undefined>;
+} = {
   tenant: optional(
     satisfying<string>(
       `a name of 1 to ${protocolLimits.maxNameChars} characters`,
