@@ -181,6 +181,12 @@ export class LocalRuntime implements Runtime, SessionOpener {
     return host.list(options);
   }
 
+  async removeSession(id: string, options?: { tenant?: string | undefined }): Promise<void> {
+    this.assertOpen();
+    const host = await this.#sessionHost();
+    await host.remove(id, options);
+  }
+
   #sessionHost(): Promise<SessionHost> {
     const core = this.#core;
     const { context, pool } = core;

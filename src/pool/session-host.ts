@@ -7,6 +7,7 @@ import type { Job } from './job.ts';
 export interface SessionHost {
   open(id: string, options: SessionOptions | undefined, opener: SessionOpener): Promise<Session>;
   list(options: { tenant?: string | undefined } | undefined): Promise<SessionInfo[]>;
+  remove(id: string, options: { tenant?: string | undefined } | undefined): Promise<void>;
   /** Runs the job, which was taken in, on the state that these bytes are. It's settled when this has resolved. */
   carry(job: Job, bytes: Uint8Array): Promise<void>;
   /** Lets go of what this one has opened. */
