@@ -25,6 +25,7 @@ import {
 import { changeFiles, type FileChange } from './change-files.ts';
 import { ChannelError, type HarnessFrame } from './channel.ts';
 import { installDevices } from './devices.ts';
+import { advanceClock } from './environment.ts';
 import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
 import { Output } from './output.ts';
@@ -39,6 +40,8 @@ export interface KernelOptions {
   signals: Int32Array;
   maxHeapBytes: number;
   env: Record<string, string>;
+  /** See `makeReproducible`: nobody waits then. */
+  reproducible?: boolean;
   post: (message: WorkerMessage) => void;
   /** Blocks until the host's next message while a run waits for it. */
   receive: () => HostMessage;
@@ -136,7 +139,7 @@ export class Kernel {
             else said = (said + new TextDecoder().decode(bytes.slice())).slice(-keptBootChars);
           },
           reply: (bytes) => streams.reader.push(bytes),
-          sleep: (ms) => safePoint.sleep(ms),
+          sleep: (ms) => (options.reproducible ? advanceClock(performance.now() + ms) : safePoint.sleep(ms)),
         });
         safePoint.install(module);
       },

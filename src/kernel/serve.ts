@@ -33,11 +33,12 @@ type StateMessage = FreezeMessage | ThawMessage | RewindMessage | ChangeFilesMes
 const idleMs = 200;
 // The realm loses them before the kernel boots.
 const { setTimeout, clearTimeout } = globalThis;
+const now: () => number = performance.now.bind(performance);
 const chunkBytes = 16 * 1024 * 1024;
 
 /** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */
 export function serveKernel(host: KernelHost): (message: HostMessage) => void {
-  const started = performance.now();
+  const started = now();
   let kernel: Kernel | undefined;
 
   const boot = async (init: InitMessage): Promise<void> => {
@@ -51,6 +52,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       signals: host.signals,
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
+      reproducible: init.options.mode === 'build',
       post: (message) => host.post(message),
       receive: () => host.receive(),
       progress,
@@ -71,7 +73,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       pyodide: init.options.fingerprint.pyodide,
       python: booted.python,
       heapBytes: booted.heapBytes,
-      bootMs: performance.now() - started,
+      bootMs: now() - started,
     });
     tidyWhenIdle();
   };
@@ -108,13 +110,13 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
   let arriving: Uint8Array[] = [];
 
   const serveState = (booted: Kernel, message: StateMessage): void => {
-    const startedAt = performance.now();
+    const startedAt = now();
     const { id } = message;
     switch (message.kind) {
       case 'freeze': {
         const { header, blobs, cancelled } = booted.freeze(message.tasks);
         for (const blob of blobs) host.post({ kind: 'delta', id, parts: [blob] });
-        const freezeMs = performance.now() - startedAt;
+        const freezeMs = now() - startedAt;
         host.post({ kind: 'frozen', id, header: JSON.stringify(header), cancelled, freezeMs });
         return;
       }
@@ -124,13 +126,13 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         const blobs = arriving;
         arriving = [];
         booted.thaw(message.header, blobs);
-        const thawMs = performance.now() - startedAt;
+        const thawMs = now() - startedAt;
         host.post({ kind: 'thawed', id, heapBytes: booted.heapBytes, thawMs });
         return;
       }
       case 'rewind': {
         const dirty = booted.rewind();
-        const rewindMs = performance.now() - startedAt;
+        const rewindMs = now() - startedAt;
         host.post({ kind: 'rewound', id, rewindMs, heapBytes: booted.heapBytes, dirty });
         return;
       }

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -89,6 +90,22 @@ kept = np.fft.rfft`,
       }
     },
   );
+});
+
+// Else a session that one host froze would fit no worker of another.
+it('the engines build images that are the same to the byte', { timeout: 120_000 }, async () => {
+  const digests = await Promise.all(
+    engines.map(async ([kind, create]) => {
+      const dir = await mkdtemp(join(tmpdir(), `vivarium-same-${kind}-`));
+      await using engine = create({ image: true, cacheDir: dir });
+      await end(await engine.start(startOptions()));
+      const names = await readdir(join(dir, 'images'));
+      const bytes = await readFile(join(dir, 'images', names[0] ?? ''));
+      await rm(dir, { recursive: true, force: true });
+      return `${names.length} ${createHash('sha256').update(bytes).digest('hex')}`;
+    }),
+  );
+  expect(new Set(digests).size).toBe(1);
 });
 
 function numpyImage(lockHash: string, imports: string[], onLoad?: () => void): ImageSource {
