@@ -20,7 +20,8 @@ export async function asUsage<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof TypeError && /^(createRuntime|session): /.test(error.message)) throw usage(error.message);
+    if (error instanceof TypeError && /^(createRuntime|session): /.test(error.message))
+      throw usage(error.message);
     throw error;
   }
 }

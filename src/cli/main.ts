@@ -5,6 +5,7 @@ import { addSourceOptions, checked, collect } from './options.ts';
 import { addImageCommand, addLockCommand } from './package-commands.ts';
 import { codeOf, exitCodes, isClosedPipe, say } from './report.ts';
 import type { RunRequest } from './run.ts';
+import { addReplCommand, addSessionsCommand } from './session-commands.ts';
 import { parseDuration, parseSize } from './values.ts';
 
 const runHelp = `
@@ -39,6 +40,7 @@ type RunFlags = Omit<RunRequest, 'file' | 'env' | 'with'> & {
 export async function main(args: readonly string[]): Promise<void> {
   // Loaded while commander parses; if it fails, the command's own import tells.
   if (args[0] === 'run') import('./run-host.ts').catch(() => undefined);
+  if (args[0] === 'repl') import('./repl-host.ts').catch(() => undefined);
   let lost: Error | undefined;
   process.stdout.on('error', (error) => {
     if (!isClosedPipe(error)) lost ??= error;
@@ -139,6 +141,8 @@ async function parse(args: readonly string[]): Promise<number> {
   const end = (exitCode: number): void => {
     code = exitCode;
   };
+  addReplCommand(program, end);
+  addSessionsCommand(program, end);
   addLockCommand(program, end);
   addImageCommand(program, end);
 

@@ -40,7 +40,7 @@ export function isClosedPipe(error: NodeJS.ErrnoException): boolean {
 /** What a run's end means: the exit code, and what stderr shows after the program's own output. */
 export function explain(
   execution: Execution,
-  options: { quiet?: boolean; file?: readonly string[] } = {},
+  options: { quiet?: boolean; file?: readonly string[]; toPassIn?: string } = {},
 ): { code: number; text: string } {
   const { status, error, exitCode, truncated } = execution;
   const lines: string[] = [];
@@ -80,7 +80,10 @@ export function explain(
   if (cut.length > 0) lines.push(`vivarium: cut at its limit: ${cut.join(', ')}`);
   const forgotten = missingFile(execution, options.file ?? []);
   if (forgotten !== undefined && !options.quiet) {
-    lines.push(`vivarium: the program sees only files that are passed in: --file ${printable(forgotten)}`);
+    const { toPassIn = '--file' } = options;
+    lines.push(
+      `vivarium: the program sees only files that are passed in: ${toPassIn} ${printable(forgotten)}`,
+    );
   }
   return { code, text: lines.map((line) => `${line.replace(/\n$/, '')}\n`).join('') };
 }

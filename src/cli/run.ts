@@ -128,7 +128,7 @@ async function execute(
   try {
     return await where.run(code, {
       ...options,
-      filename: nameOf(request),
+      filename: filenameOf(request),
       argv: request.argv,
       figures: request.figures,
       onStdout: stream(host.stdout),
@@ -137,6 +137,12 @@ async function execute(
   } finally {
     bar?.stop();
   }
+}
+
+/** What is typed to a session is numbered by it: functions that one run defines may fail in another one. */
+function filenameOf(request: RunRequest): string | undefined {
+  const isTyped = request.code !== undefined || request.program === '-';
+  return request.session !== undefined && isTyped ? undefined : nameOf(request);
 }
 
 /** As tracebacks show it. */
