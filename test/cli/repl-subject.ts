@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { PipedLines } from '../../src/cli/lines.ts';
 import { type ReplHost, type ReplRequest, repl } from '../../src/cli/repl.ts';
 import type { Completion } from '../../src/session.ts';
+import { MemoryStore } from '../../src/store/memory-store.ts';
 import {
   createFakeRuntime,
   type FakeOutcome,
@@ -65,7 +66,8 @@ export function startRepl({ request, text, run, fake, host }: ReplSubjectOptions
     { file: [], env: [], with: [], ...request },
     {
       ...desk,
-      createRuntime: async () => createFakeRuntime({ ...fake, run: script }),
+      createRuntime: async () =>
+        createFakeRuntime({ store: async () => new MemoryStore(), ...fake, run: script }),
       interactive: false,
       openLines(completer) {
         complete = completer;
