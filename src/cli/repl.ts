@@ -64,12 +64,18 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
   const work = async (): Promise<number> => {
     const bar = await progressBar(request, host);
     try {
-      const onProgress = (progress: Progress) => bar?.update(progress);
+      const starting = Promise.withResolvers<void>();
+      const onProgress = (progress: Progress) => {
+        bar?.update(progress);
+        if (progress.stage === 'assets') starting.resolve();
+      };
       const toldOf = { signal: abort.signal, onProgress };
       runtime = await host.createRuntime(request, toldOf);
       runtime.subscribe((event) => {
         if (event.type === 'progress') onProgress(event.progress);
-        if (event.type === 'warning' && !request.quiet) say(host.stderr, event.message);
+        if (event.type !== 'warning' || request.quiet) return;
+        bar?.stop();
+        say(host.stderr, event.message);
       });
       session = await openSession(
         runtime,
@@ -80,8 +86,10 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
       if (host.interactive && !request.quiet) await greet(session, request, host);
       const files = await readInputs(inputs);
       for (const [name, bytes] of Object.entries(files)) await session.files.write(name, bytes);
-      // Boots Python: the first line is answered at once.
-      await session.check('');
+      const booted = session.check('');
+      booted.catch(ended.reject);
+      // Somebody types meanwhile, unless an image has to be built first.
+      await (host.interactive ? Promise.race([booted, starting.promise]) : booted);
     } finally {
       bar?.stop();
     }

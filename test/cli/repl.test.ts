@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { LineSource } from '../../src/cli/lines.ts';
 import { WorkerError } from '../../src/errors/errors.ts';
+import type { RuntimeEvent } from '../../src/runtime.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
-import type { FakeRun } from '../../src/testing.ts';
+import { createFakeRuntime, FakeClock, type FakeRun } from '../../src/testing.ts';
 import { FaultyStore } from '../sessions/subject.ts';
 import { temporaryFolder } from './program.ts';
-import { startRepl } from './repl-subject.ts';
+import { pythonLike, startRepl } from './repl-subject.ts';
 
 /** What comes back is written there. */
 function inFolder(): string {
@@ -302,6 +303,38 @@ test('Ctrl-C interrupts Python, else it drops the line', async () => {
   expect(subject.codes).toEqual(['hang', 'next']);
   await type(undefined);
   expect(await subject.done).toBe(0);
+});
+
+test('a prompt while Python boots, when that is all there is to wait for', async () => {
+  const { host, type, prompts } = typist();
+  const booting = Promise.withResolvers<void>();
+  const run = vi.fn(() => ({}));
+  const clock = new FakeClock();
+  const runtime = createFakeRuntime({
+    run: pythonLike(run),
+    clock,
+    boot: () => {
+      booting.resolve();
+      return { delayMs: 1000 };
+    },
+  });
+  const tell: ((event: RuntimeEvent) => void)[] = [];
+  const subscribe = runtime.subscribe.bind(runtime);
+  runtime.subscribe = (listener) => {
+    tell.push(listener);
+    return subscribe(listener);
+  };
+  const { done } = startRepl({ host: { ...host, createRuntime: async () => runtime } });
+  await booting.promise;
+  expect(prompts).toEqual([]);
+  const progress = { stage: 'assets', done: 0, total: 0, message: 'reading the runtime' };
+  for (const listener of tell) listener({ type: 'progress', progress });
+  await type('a');
+  expect(run).not.toHaveBeenCalled();
+  clock.advance(1000);
+  await vi.waitFor(() => expect(run).toHaveBeenCalledTimes(1));
+  await type(undefined);
+  expect(await done).toBe(0);
 });
 
 test('Ctrl-C before Python is there gives up', async () => {
