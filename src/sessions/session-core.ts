@@ -161,6 +161,9 @@ export class SessionCore {
 
   /** The session is this runtime's own, and what is known of it is true. */
   async #secure(): Promise<void> {
+    const loss = this.#loss;
+    this.#loss = undefined;
+    if (loss) throw loss;
     const record = await this.#lease.ensure();
     if (record && this.#createdAt !== undefined && record.createdAt !== this.#createdAt) {
       await this.#lease.release();
@@ -168,9 +171,6 @@ export class SessionCore {
     }
     if (record) this.#sync(record);
     await this.#clearUp();
-    const loss = this.#loss;
-    this.#loss = undefined;
-    if (loss) throw loss;
   }
 
   /** What the store has, when it failed before. */
