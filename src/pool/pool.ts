@@ -191,7 +191,7 @@ export class Pool {
     // It waits in the lines instead.
     if (job) this.#reading.delete(job);
     this.#crew.start();
-    this.#lines.push(request, this.#context.clock.now());
+    this.#lines.push(request, request.since);
     job?.handle.status(this.#crew.isLive(request) ? 'queued' : 'booting');
     this.#balance();
     return request.granted;

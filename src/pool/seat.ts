@@ -35,6 +35,8 @@ export class SeatRequest {
   readonly key: string;
   readonly tenant: string;
   readonly isolation: 'rewind' | 'process';
+  /** When the call came. */
+  readonly since: number;
   /** The run that waits for it, if one does: it has been taken in already. */
   readonly job: Job | undefined;
   readonly holder: SeatHolder;
@@ -42,13 +44,14 @@ export class SeatRequest {
   readonly #granted: PromiseWithResolvers<Seat> = Promise.withResolvers<Seat>();
 
   constructor(
-    wish: { image: ImageSource; tenant: string; isolation: 'rewind' | 'process'; job?: Job | undefined },
+    wish: Pick<SeatRequest, 'image' | 'tenant' | 'isolation' | 'since' | 'job'>,
     holder: SeatHolder,
   ) {
     this.image = wish.image;
     this.key = imageKey(wish.image);
     this.tenant = wish.tenant;
     this.isolation = wish.isolation;
+    this.since = wish.since;
     this.job = wish.job;
     this.holder = holder;
     // Who gave up waiting needn't look.

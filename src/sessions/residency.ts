@@ -49,11 +49,12 @@ export class Residency {
   /** Waits for a worker and thaws the state in it. Rejects as runs do, with `session_image` and `session_limit`; `damaged` makes an error of what can't be read. */
   async thaw(
     source: StateSource,
+    since: number,
     job: Job | undefined,
     damaged: (error: FormatError) => Error,
   ): Promise<Thawed> {
     const { context } = this.#parts;
-    const seat = await this.#take(job);
+    const seat = await this.#take(since, job);
     const startedAt = context.clock.now();
     try {
       if (job?.settled) throw new WorkerError('crashed', 'Nobody waits for the session any more.');
@@ -68,12 +69,12 @@ export class Residency {
     }
   }
 
-  async #take(job: Job | undefined): Promise<Seat> {
+  async #take(since: number, job: Job | undefined): Promise<Seat> {
     const { pool, context, image, tenant } = this.#parts;
     const { pool: pooled, isolation } = context.options;
     const kind = !pooled || isolation === 'process' ? 'process' : 'rewind';
     const request = new SeatRequest(
-      { image, tenant, isolation: kind, job },
+      { image, tenant, isolation: kind, since, job },
       {
         wanted: (since) => this.#holder.wanted(since),
         lost: (error) => {

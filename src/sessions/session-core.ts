@@ -70,6 +70,8 @@ export class SessionCore {
   /** What the next call has to hear: the state isn't what the one before left. */
   #loss: Error | undefined;
   #calling = false;
+  /** When the latest call came. */
+  #since = 0;
   #removed = false;
   /** The store failed: what it has isn't known. */
   #inDoubt = false;
@@ -133,8 +135,10 @@ export class SessionCore {
   async call<T>(policy: CallPolicy, work: () => Promise<T>): Promise<T> {
     if (policy.whenBusy === 'reject' && this.#turns.busy)
       throw new SessionError('session_busy', 'Another call of the session is under way.');
-    return this.#turns.take(this.#now(), async () => {
+    const since = this.#now();
+    return this.#turns.take(since, async () => {
       if (this.#removed) throw notThere(this.key);
+      this.#since = since;
       this.#policy = policy;
       this.#calling = true;
       this.#timer?.cancel();
@@ -157,6 +161,9 @@ export class SessionCore {
 
   /** The session is this runtime's own, and what is known of it is true. */
   async #secure(): Promise<void> {
+    const loss = this.#loss;
+    this.#loss = undefined;
+    if (loss) throw loss;
     const record = await this.#lease.ensure();
     if (record && this.#createdAt !== undefined && record.createdAt !== this.#createdAt) {
       await this.#lease.release();
@@ -164,9 +171,6 @@ export class SessionCore {
     }
     if (record) this.#sync(record);
     await this.#clearUp();
-    const loss = this.#loss;
-    this.#loss = undefined;
-    if (loss) throw loss;
   }
 
   /** What the store has, when it failed before. */
@@ -290,7 +294,7 @@ export class SessionCore {
       present.use();
       return present;
     }
-    const { seat, ms, bytes } = await this.#residency.thaw(this.stored, job, damaged);
+    const { seat, ms, bytes } = await this.#residency.thaw(this.stored, this.#since, job, damaged);
     const worker = seat.worker.id;
     this.#parts.context.telemetry.emit({ type: 'session:thaw', ...this.#names, worker, ms, bytes });
     return seat;
