@@ -42,7 +42,7 @@ export interface CoreParts {
   /** The worker it lies in. */
   residency(holder: { wanted(since: number): void; lost(error: Error): void }): Residency;
   /** It was removed. */
-  gone(core: SessionCore): void;
+  gone(): void;
 }
 
 /** What has changed, between two revisions. */
@@ -151,12 +151,18 @@ export class SessionCore {
       } catch (error) {
         throw await this.#judge(error);
       } finally {
-        this.#calling = false;
-        // The worker may have gone without the call's noticing.
-        if (!this.resident && this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
-        this.#lease.keep(this.resident);
+        this.#rest();
       }
     });
+  }
+
+  /** After a call. The worker may have gone without the call's noticing. */
+  #rest(): void {
+    this.#calling = false;
+    this.#lease.keep(this.resident);
+    if (this.resident) return;
+    if (this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
+    this.#revision = this.#told = this.stored.revision;
   }
 
   /** The session is this runtime's own, and what is known of it is true. */
@@ -209,7 +215,7 @@ export class SessionCore {
 
   #end(): void {
     this.#removed = true;
-    this.#parts.gone(this);
+    this.#parts.gone();
   }
 
   /**
@@ -395,6 +401,7 @@ export class SessionCore {
     seat.use();
     this.#isIdle = false;
     this.#wanted = undefined;
+    this.#calling = true;
     try {
       if (this.#unsaved || this.#inDoubt) {
         await this.#lease.ensure();
@@ -413,8 +420,9 @@ export class SessionCore {
       if (isStale(error)) this.#lease.forget();
       await this.#giveBack();
       if (this.#unsaved) this.#lose(error);
+    } finally {
+      this.#rest();
     }
-    this.#lease.keep(this.resident);
   }
 
   #startIdling(): void {
