@@ -48,7 +48,7 @@ const call = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ do: fc.constantFrom('checkpoint' as const, 'rollback' as const), id, name }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('fork' as const), id, to: id }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('fork' as const), id, name }) },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constantFrom('crash' as const, 'hang' as const, 'slow' as const), id }),
@@ -161,7 +161,7 @@ class Trial {
         for (const model of this.models.values()) this.mayLose(model);
         await runtime.close({ graceMs: 0 });
         this.sessions.clear();
-        await new Promise<void>((resolve) => clock.setTimeout(resolve, leaseTtlMs));
+        clock.advance(leaseTtlMs);
         break;
       case 'save':
       case 'nothing':
@@ -237,11 +237,13 @@ class Trial {
           this.became(model, new Set(model.checkpoints.get(given.name)));
           break;
         case 'fork': {
-          const fork = await session.fork(given.to);
+          const to = `fork${this.models.size}`;
+          const fork = await session.fork(to);
           model.stored = new Set(model.present);
           const copy = { present: new Set(model.present), stored: new Set(model.present) };
-          this.models.set(given.to, { durable: this.durable, ...copy, checkpoints: new Map(), revision: 0 });
-          await fork.close();
+          this.models.set(to, { durable: this.durable, ...copy, checkpoints: new Map(), revision: 0 });
+          this.sessions.set(to, Promise.resolve(fork));
+          await this.call({ do: 'set', id: to, name: given.name, text: to });
           break;
         }
         default:
