@@ -102,22 +102,14 @@ export class Seat {
     return this.#slot.description;
   }
 
-  get lost(): boolean {
-    return this.#lost !== undefined;
-  }
-
-  /** How much of its boot fell into the time since then. */
-  bootMsSince(time: number): number {
-    return this.#slot.bootMsSince(time);
-  }
-
   /** Resolves, never rejects, when the run before is over or the worker is gone. */
   async whenReady(): Promise<void> {
     await this.#ready?.promise.catch(() => undefined);
   }
 
-  /** Runs it where the session left off. The job is settled as any other. */
+  /** Runs it where the session left off. The job is settled as any other. Throws when the worker is gone. */
   run(job: Job): void {
+    if (this.#lost) throw this.#lost;
     this.#ready = Promise.withResolvers<void>();
     // Whoever works with the seat next hears of it.
     this.#ready.promise.catch(() => undefined);

@@ -42,7 +42,7 @@ export interface CoreParts {
   /** The worker it lies in. */
   residency(holder: { wanted(since: number): void; lost(error: Error): void }): Residency;
   /** It was removed. */
-  gone(core: SessionCore): void;
+  gone(): void;
 }
 
 /** What has changed, between two revisions. */
@@ -136,13 +136,10 @@ export class SessionCore {
     if (policy.whenBusy === 'reject' && this.#turns.busy)
       throw new SessionError('session_busy', 'Another call of the session is under way.');
     const since = this.#now();
-    return this.#turns.take(since, async () => {
+    const called = async () => {
       if (this.#removed) throw notThere(this.key);
       this.#since = since;
       this.#policy = policy;
-      this.#calling = true;
-      this.#timer?.cancel();
-      this.#lease.keep(true);
       try {
         await this.#secure();
         const result = await work();
@@ -150,13 +147,26 @@ export class SessionCore {
         return result;
       } catch (error) {
         throw await this.#judge(error);
-      } finally {
-        this.#calling = false;
-        // The worker may have gone without the call's noticing.
-        if (!this.resident && this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
-        this.#lease.keep(this.resident);
       }
-    });
+    };
+    return this.#turns.take(since, () => this.#attend(called));
+  }
+
+  /** What happens meanwhile is for `work` to notice. */
+  async #attend<T>(work: () => Promise<T>): Promise<T> {
+    this.#calling = true;
+    this.#timer?.cancel();
+    this.#lease.keep(true);
+    try {
+      return await work();
+    } finally {
+      this.#calling = false;
+      this.#lease.keep(this.resident);
+      if (!this.resident) {
+        if (this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
+        this.#revision = this.#told = this.stored.revision;
+      }
+    }
   }
 
   /** The session is this runtime's own, and what is known of it is true. */
@@ -209,7 +219,7 @@ export class SessionCore {
 
   #end(): void {
     this.#removed = true;
-    this.#parts.gone(this);
+    this.#parts.gone();
   }
 
   /**
@@ -217,12 +227,13 @@ export class SessionCore {
    * as before if its worker is still there; for `close`, what can't be stored is lost.
    */
   async shut(reason: 'call' | 'close'): Promise<void> {
-    await this.#turns.take(this.#now(), async () => {
+    const shut = async () => {
       let failure: unknown;
       try {
-        if (this.#unsaved) await this.#secure();
+        if (this.#unsaved || this.#inDoubt) await this.#secure();
         await this.freeze(reason);
       } catch (error) {
+        this.#inDoubt ||= isInDoubt(error);
         if (reason === 'call' && this.resident) throw error;
         failure = error;
         if (this.#unsaved) this.#tellLost(error);
@@ -231,7 +242,8 @@ export class SessionCore {
       // It runs out, if that fails.
       await this.#lease.release().catch(() => undefined);
       if (failure !== undefined && reason === 'call') throw failure;
-    });
+    };
+    await this.#turns.take(this.#now(), () => this.#attend(shut));
   }
 
   // ---- within a call -----------------------------------------------------------------------------------------------
@@ -374,6 +386,7 @@ export class SessionCore {
     const { seat } = this.#residency;
     if (!seat) return;
     await seat.whenReady();
+    if (!this.resident) return;
     const waitMs = this.#notBefore - this.#now();
     if (waitMs > 0) {
       if (next === undefined) this.#later(waitMs, () => this.#turns.nudge());
@@ -382,8 +395,11 @@ export class SessionCore {
     // The pool may ask for it at once.
     seat.rest();
     const reason = this.#reasonToGo(next);
-    if (reason && this.resident) await this.#evict(seat, reason);
-    else if (next === undefined && this.resident) this.#startIdling();
+    if (reason && this.resident) {
+      await this.#attend(() => this.#evict(seat, reason));
+      // What could not be given back is looked at again.
+      if (this.resident) this.#turns.nudge();
+    } else if (next === undefined && this.resident) this.#startIdling();
   }
 
   #reasonToGo(next: number | undefined): FreezeReason | undefined {
@@ -402,11 +418,10 @@ export class SessionCore {
       }
       await this.freeze(reason);
     } catch (error) {
+      this.#inDoubt ||= isInDoubt(error);
       if (isOfStore(error) && this.resident) {
         this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#inDoubt ||= isInDoubt(error);
         this.#notBefore = this.#now() + retryMs;
-        this.#later(retryMs, () => this.#turns.nudge());
         seat.keep();
         return;
       }
@@ -414,7 +429,6 @@ export class SessionCore {
       await this.#giveBack();
       if (this.#unsaved) this.#lose(error);
     }
-    this.#lease.keep(this.resident);
   }
 
   #startIdling(): void {
