@@ -153,8 +153,18 @@ export class SqliteDatabase implements SqlDatabase {
       } catch {
         // It hasn't begun, or SQLite has rolled it back.
       }
+      if (isFull(error)) this.#cutLog();
       // What the log had no room for isn't in it; after other failures the disk may have it nevertheless.
       throw sqliteError(error, folder, isCommitting && !isFull(error) ? 'unknown' : 'no');
+    }
+  }
+
+  /** Gives back what the log has taken of a disk that is full now: with some luck enough to remove sessions. */
+  #cutLog(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // Not before there's room.
     }
   }
 
