@@ -65,6 +65,7 @@ class Request:
             "keep": False,
             "hold": False,
             "resumed": False,
+            "purpose": "program",
             **self.options,
             "parts": [len(part) for part in self.parts],
         }

@@ -35,6 +35,7 @@ from ._install import connect, install
 from ._loop import RunLoop, install_loop
 from ._magics import compile_without_magics
 from ._pristine import pristine as __builtins__  # noqa: F401
+from ._prompt import check, compile_interactively, complete
 from ._repr import safe_repr
 from ._streams import flush_streams, install_streams
 from ._traceback import WireError, describe, describe_briefly, message_of
@@ -123,8 +124,9 @@ def warm_up(code: str, filename: str) -> str | None:
 
 
 def _own_header(code: str, filename: str) -> dict[str, Any]:
-    empty = {"argv": [], "baseEnv": {}, "env": {}, "globals": ["d"], "seed": None, "resumed": False}
-    return {**empty, "code": code, "filename": filename, "valueBytes": 1 << 20, "keep": True, "hold": False}
+    empty = {"argv": [], "baseEnv": {}, "env": {}, "globals": ["d"], "seed": None}
+    kind = {"keep": True, "hold": False, "resumed": False, "purpose": "program"}
+    return {**empty, **kind, "code": code, "filename": filename, "valueBytes": 1 << 20}
 
 
 def _perform_unseen(run: "_Run") -> None:
@@ -182,6 +184,8 @@ def execute() -> None:
         header, parts = _channel.receive_views()
         if "tasks" in header:
             fields, buffers = _settle_tasks(header["tasks"] == "cancel"), []
+        elif header["purpose"] in ("check", "complete"):
+            fields, buffers = _assist(header)
         else:
             _last_run = run = _Run(header, parts)
             run.perform()
@@ -200,6 +204,27 @@ def _settle_tasks(cancel: bool) -> str:
     return f'"kind":"result","cancelled":{to_json(cancelled)},"left":{to_json(left)}'
 
 
+def _assist(header: dict[str, Any]) -> tuple[str, list[Bytes]]:
+    """Answers what a prompt asks between the runs of a session."""
+    if header["resumed"]:
+        forget_names()
+        reseed(None)
+    answers: list[Encoded] = []
+
+    def answer() -> None:
+        source: str = header["code"]
+        namespace = {} if _held is None else _held.main.__dict__
+        found = check(source) if header["purpose"] == "check" else complete(source, namespace)
+        answers.append(encode_value(found, header["valueBytes"]))
+
+    raised = guard.call(answer)
+    guard.call(flush_streams)
+    if raised is not None:
+        return _result(describe_briefly(raised, message_of(raised))), []
+    [encoded] = answers
+    return _result(None, value="0"), [encoded.json.encode("ascii"), *encoded.parts]
+
+
 class _Run:
     """One execution. `perform` fills in the outcome step by step; an interrupt in one leaves the others."""
 
@@ -211,6 +236,7 @@ class _Run:
         self._filename: str = header["filename"]
         self._keep: bool = header["keep"]
         self._hold: bool = header["hold"]
+        self._compile = compile_interactively if header["purpose"] == "prompt" else _compile
         if self._hold and self._filename == "<run>":
             self._filename = f"<cell {_execution_count}>"
         self._loop = _held.loop if self._hold and _held is not None else RunLoop()
@@ -306,12 +332,12 @@ class _Run:
         source: str = self._header["code"]
         refused: SyntaxError | None = None
         try:
-            code = _compile(source, self._filename)
+            code = self._compile(source, self._filename)
         except SyntaxError as error:
             refused = error
         if refused is not None:
             # Not within `except`: what it raises would hang on that error.
-            code, requirements = compile_without_magics(source, self._filename, refused, _compile)
+            code, requirements = compile_without_magics(source, self._filename, refused, self._compile)
             install(requirements)
         self._code = code
         if code.co_flags & _CO_COROUTINE:

@@ -64,6 +64,7 @@ const warmRun: Omit<RunMessage, 'code'> = {
   stdin: '',
   globals: '["d"]',
   files: [],
+  purpose: 'program',
   after: 'rewind',
   seed: null,
   figures: 'png',

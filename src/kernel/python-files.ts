@@ -17,6 +17,7 @@ import loop from '../../python/vivarium/_loop.py';
 import magics from '../../python/vivarium/_magics.py';
 import micropip from '../../python/vivarium/_micropip.py';
 import pristine from '../../python/vivarium/_pristine.py';
+import prompt from '../../python/vivarium/_prompt.py';
 import repr from '../../python/vivarium/_repr.py';
 import resolve from '../../python/vivarium/_resolve.py';
 import resolveFailure from '../../python/vivarium/_resolve_failure.py';
@@ -49,6 +50,7 @@ export const pythonFiles: Readonly<Record<string, string>> = {
   '_magics.py': magics,
   '_micropip.py': micropip,
   '_pristine.py': pristine,
+  '_prompt.py': prompt,
   '_repr.py': repr,
   '_resolve.py': resolve,
   '_resolve_failure.py': resolveFailure,

@@ -84,6 +84,7 @@ export class RunStreams {
     this.stdin.set(new TextEncoder().encode(message.stdin));
     this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
     const request = {
+      purpose: message.purpose,
       code: message.code,
       filename: message.filename,
       argv: message.argv,

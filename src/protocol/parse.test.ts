@@ -26,6 +26,7 @@ const run: RunMessage = {
   stdin: '',
   globals: '["d"]',
   files: [{ path: 'data/a b.csv', part: 0 }],
+  purpose: 'program',
   after: 'rewind',
   seed: null,
   figures: 'png',

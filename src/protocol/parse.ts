@@ -77,6 +77,7 @@ const run = object<RunMessage>(
   {
     kind: kind('run'),
     id,
+    purpose: oneOf('program', 'prompt', 'check', 'complete'),
     code: anyText,
     filename: anyText,
     argv: list(maxItems, anyText),

@@ -102,6 +102,7 @@ export const sampleMessages: readonly Message[] = [
     stdin: 's',
     globals: '["d"]',
     files: [{ path: 'a/b', part: 1 }],
+    purpose: 'program',
     after: 'rewind',
     seed: 1,
     figures: 'png',
