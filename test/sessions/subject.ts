@@ -111,7 +111,8 @@ export async function over<T>(world: World, promise: Promise<T>, stepMs = 10): P
   // Bounded by the machine's time: how long the other threads take isn't the clock's to say.
   const endAt = performance.now() + 60_000;
   while (pending && performance.now() < endAt) await world.advance(stepMs);
-  if (pending) throw new Error(`it is still not over: ${JSON.stringify((world as Partial<Host>).runtime?.stats())}`);
+  if (pending)
+    throw new Error(`it is still not over: ${JSON.stringify((world as Partial<Host>).runtime?.stats())}`);
   return promise;
 }
 
