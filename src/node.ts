@@ -4,6 +4,7 @@ import type { CatalogOptions, FindOptions, ImportedPackage } from './catalog/cat
 import { hintOf } from './catalog/hints.ts';
 import type { Images, WorkOptions } from './catalog/images.ts';
 import type { RuntimePackages } from './catalog/runtime-packages.ts';
+import type { Versions } from './catalog/versions.ts';
 import { assembleRuntime } from './create-runtime.ts';
 import type { DiagnoseOptions } from './engines/diagnose.ts';
 import type { Engine } from './engines/engine.ts';
@@ -24,6 +25,7 @@ export type { ImportedPackage } from './catalog/catalog.ts';
 export type { Pruned, PruneOptions } from './catalog/image-files.ts';
 export type { ImageContent, ImageInfo, ImageState } from './catalog/image-info.ts';
 export type { BuiltImage, ImageBuildRequest, Images, WorkOptions } from './catalog/images.ts';
+export type { Versions } from './catalog/versions.ts';
 export type { DiagnoseOptions } from './engines/diagnose.ts';
 export type { Lock, LockedPackage, WheelSource } from './packages/lock.ts';
 export type { Logger, RecycleOptions, RuntimeOptions } from './pool/runtime-options.ts';
@@ -207,6 +209,11 @@ function given({ signal, onProgress }: WorkOptions): FindOptions {
 }
 
 // ---- engines -------------------------------------------------------------------------------------------------------
+
+/** Of this package, and of what it runs. */
+export async function versions(): Promise<Versions> {
+  return (await import('./catalog/versions.ts')).readVersions();
+}
 
 /** What a runtime needs on this machine, whether it is there, and the command that mends it. */
 export async function diagnose(options?: DiagnoseOptions): Promise<Diagnosis[]> {

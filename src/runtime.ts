@@ -424,6 +424,11 @@ export interface Runtime extends AsyncDisposable {
   session(id: string, options?: SessionOptions): Promise<Session>;
   /** All that are in the store, of a tenant if it's given, by tenant and id. */
   sessions(options?: { tenant?: string | undefined }): Promise<SessionInfo[]>;
+  /**
+   * Ends a session for good, without opening it: its image may be gone. Rejects with `session_not_found`, and with `session_busy`
+   * when another host has it.
+   */
+  removeSession(id: string, options?: { tenant?: string | undefined }): Promise<void>;
   stats(): RuntimeStats;
   /** Starts the pool ahead of the first run; resolves when its first worker is ready. */
   warm(): Promise<void>;

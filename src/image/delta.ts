@@ -10,10 +10,10 @@ import { isLinked, isPath, type LinkedLibraries, natural, pageBytes } from './he
 export const deltaVersion = 1;
 
 /** A blob of pages holds those of one region of the heap: equal regions of two deltas are equal blobs. */
-export const regionBytes = 4 * 1024 * 1024;
+export const regionBytes: number = 4 * 1024 * 1024;
 
 /** A file's bytes are cut into blobs of so many. */
-export const fileBlobBytes = 4 * 1024 * 1024;
+export const fileBlobBytes: number = 4 * 1024 * 1024;
 
 /** A file, folder or link that differs from the image's, or isn't there. Times in milliseconds since 1970. */
 export interface DeltaNode {
@@ -77,11 +77,6 @@ export class DeltaError extends Error {
   override readonly name = 'DeltaError';
 }
 
-/** A delta is for another image than this. */
-export class OtherImageError extends Error {
-  override readonly name = 'OtherImageError';
-}
-
 /** Nodes and descriptors of a session; what a run may create, twice. */
 const maxNodes = 200_000;
 const maxRemoved = 1_000_000;
@@ -97,10 +92,14 @@ export function parseDeltaHeader(text: string): DeltaHeader {
     throw new DeltaError('delta header is not JSON', { cause });
   }
   const header = (value ?? {}) as Partial<DeltaHeader>;
-  if (header.version !== deltaVersion)
-    throw new DeltaError(`delta has version ${String(header.version).slice(0, 20)}, not ${deltaVersion}`);
+  const { version } = header;
+  if (version !== deltaVersion)
+    throw new DeltaError(
+      `delta has ${natural(version) ? `version ${version}` : 'no version'}, not version ${deltaVersion}`,
+    );
   const { heapBytes, heapTop, regions, monotonicMs, image } = header;
   const right =
+    hasOnly(value, 10) &&
     [heapBytes, heapTop, regions].every(natural) &&
     typeof monotonicMs === 'number' &&
     monotonicMs >= 0 &&
@@ -108,12 +107,8 @@ export function parseDeltaHeader(text: string): DeltaHeader {
     typeof image === 'string' &&
     /^[0-9a-f]{128}$/.test(image) &&
     listOf(header.blobs, maxNodes + maxRemoved, natural) &&
-    listOf(
-      header.pages,
-      maxRemoved,
-      (run) => Array.isArray(run) && run.length === 2 && run.every(natural) && run[1] > 0,
-    ) &&
-    (header.linked === null || isLinked(header.linked)) &&
+    listOf(header.pages, maxRemoved, isRun) &&
+    (header.linked === null || (isLinked(header.linked) && hasOnly(header.linked, 5))) &&
     isTree(header.tree);
   if (!right) throw new DeltaError('delta header has the wrong shape');
   const whole = header as DeltaHeader;
@@ -156,6 +151,11 @@ function assertSizes({ heapBytes, heapTop, pages, regions, blobs, tree }: DeltaH
       throw new DeltaError('delta has a descriptor of nothing');
 }
 
+/** Of an object whose fields are all looked at: it has no others, which would be stored unseen. */
+function hasOnly(value: unknown, fields: number): boolean {
+  return Object.keys(value ?? {}).length === fields;
+}
+
 function listOf(value: unknown, max: number, is: (item: unknown) => boolean): boolean {
   return Array.isArray(value) && value.length <= max && value.every(is);
 }
@@ -164,9 +164,16 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, each) => total + each, 0);
 }
 
+function isRun(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [first, count] = value as unknown[];
+  return natural(first) && natural(count) && count > 0;
+}
+
 function isTree(value: unknown): boolean {
   const { removed, nodes, descriptors, cwd } = (value ?? {}) as Partial<DeltaTree>;
   return (
+    hasOnly(value, 4) &&
     listOf(removed, maxRemoved, isPath) &&
     listOf(nodes, maxNodes, isNode) &&
     listOf(descriptors, maxNodes, isDescriptor) &&
@@ -179,6 +186,7 @@ function isNode(value: unknown): boolean {
   const { kind, path, original, target } = node;
   const times = [node.atimeMs, node.mtimeMs, node.ctimeMs];
   return (
+    hasOnly(value, 12) &&
     (kind === 'file' || kind === 'folder' || kind === 'link') &&
     (isPath(path) || (path === '' && kind === 'file')) &&
     natural(node.mode) &&
@@ -194,5 +202,5 @@ function isNode(value: unknown): boolean {
 
 function isDescriptor(value: unknown): boolean {
   const { fd, node, flags, position, shared } = (value ?? {}) as Partial<DeltaTree['descriptors'][number]>;
-  return (natural(node) || isPath(node)) && [fd, flags, position, shared].every(natural);
+  return hasOnly(value, 5) && (natural(node) || isPath(node)) && [fd, flags, position, shared].every(natural);
 }

@@ -21,6 +21,8 @@ import { defaultCloseGraceMs, Pool } from './pool.ts';
 import { checkRun, checkSessionRun, imageRequest, resolveLimits, runMessage } from './run-options.ts';
 import type { SessionHost, SessionOpener, TakenRun } from './session-host.ts';
 
+/** Somebody waits for the answer with a key pressed. */
+const questionTimeoutMs = 2000;
 const closeShape = { graceMs: optional(number({ min: 0 })) };
 
 /** A pool and how many runtimes that aren't closed are on it. */
@@ -179,6 +181,12 @@ export class LocalRuntime implements Runtime, SessionOpener {
     return host.list(options);
   }
 
+  async removeSession(id: string, options?: { tenant?: string | undefined }): Promise<void> {
+    this.assertOpen();
+    const host = await this.#sessionHost();
+    await host.remove(id, options);
+  }
+
   #sessionHost(): Promise<SessionHost> {
     const core = this.#core;
     const { context, pool } = core;
@@ -198,7 +206,7 @@ export class LocalRuntime implements Runtime, SessionOpener {
   take(
     code: string,
     options: SessionRunOptions | undefined,
-    { tenant, image }: { tenant: string; image: ImageSource },
+    { tenant, image, question }: Parameters<SessionOpener['take']>[2],
   ): TakenRun {
     const { pool, context } = this.#core;
     const id = crypto.randomUUID();
@@ -207,6 +215,7 @@ export class LocalRuntime implements Runtime, SessionOpener {
     try {
       const checked = checkSessionRun(code, options);
       const limits = resolveLimits(checked, context.options);
+      if (question) limits.timeoutMs = Math.min(limits.timeoutMs, questionTimeoutMs);
       this.assertOpen();
       const taken = this.#job(id, { ...checked, tenant }, limits);
       job = taken;
@@ -214,7 +223,8 @@ export class LocalRuntime implements Runtime, SessionOpener {
       if (this.#admit(job, checked)) {
         job.handle.status('queued');
         const message = runMessage(id, code, checked, limits, () => taken.settled);
-        if (!(message instanceof Promise)) job.message = message;
+        if (!(message instanceof Promise))
+          job.message = question ? { ...message, purpose: question } : message;
         else ready = this.#read(job, message);
       }
     } catch (error) {

@@ -4,6 +4,8 @@ import { encodeValue } from '../protocol/value-codec.ts';
 import type { RunLimits, RunOptions } from '../runtime.ts';
 import type { SessionRunOptions } from '../session.ts';
 import {
+  boolean,
+  type Check,
   checkOptions,
   func,
   integer,
@@ -58,8 +60,14 @@ const sessionShape = {
   onProgress: optional(func<NonNullable<RunOptions['onProgress']>>()),
 };
 
+const sessionRunShape = { ...sessionShape, interactive: optional(boolean) };
+
 /** Whose code it is, and its interpreter. */
-export const sessionImageShape = {
+export const sessionImageShape: {
+  readonly tenant: Check<string | undefined>;
+  readonly image: Check<string | undefined>;
+  readonly packages: Check<readonly string[] | undefined>;
+} = {
   tenant: optional(
     satisfying<string>(
       `a name of 1 to ${protocolLimits.maxNameChars} characters`,
@@ -91,7 +99,7 @@ export function checkRun(code: unknown, options: unknown): RunOptions {
 /** Of a run of a session. */
 export function checkSessionRun(code: unknown, options: unknown): SessionRunOptions {
   if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
-  return checkOptions('run', options, sessionShape);
+  return checkOptions('run', options, sessionRunShape);
 }
 
 /** What the run asks for instead of the runtime's own image, if it does. Throws `UsageError`. */
@@ -129,7 +137,7 @@ export function resolveLimits(options: RunOptions, runtime: ResolvedRuntimeOptio
 export function runMessage(
   id: string,
   code: string,
-  options: RunOptions,
+  options: RunOptions & SessionRunOptions,
   limits: RunLimits,
   cancelled: () => boolean,
 ): JobMessage | Promise<JobMessage> {
@@ -137,6 +145,7 @@ export function runMessage(
   const encoded = globals === undefined ? undefined : encodeValue(globals, { name: 'globals' });
   const message: JobMessage = {
     id,
+    purpose: options.interactive ? 'prompt' : 'program',
     code,
     filename: options.filename ?? '<run>',
     argv: options.argv ? [...options.argv] : [],

@@ -7,6 +7,7 @@ import type { Job } from './job.ts';
 export interface SessionHost {
   open(id: string, options: SessionOptions | undefined, opener: SessionOpener): Promise<Session>;
   list(options: { tenant?: string | undefined } | undefined): Promise<SessionInfo[]>;
+  remove(id: string, options: { tenant?: string | undefined } | undefined): Promise<void>;
   /** Runs the job, which was taken in, on the state that these bytes are. It's settled when this has resolved. */
   carry(job: Job, bytes: Uint8Array): Promise<void>;
   /** Lets go of what this one has opened. */
@@ -21,11 +22,11 @@ export interface SessionOpener {
   assertOpen(): void;
   /** What is asked for, or the runtime's own. Rejects as runs do. */
   find(request: ImageRequest | undefined): Promise<ImageSource>;
-  /** Takes in a run that will be started by its session. It may be settled at once: refused, or ill-typed. */
+  /** Takes in a run, or a prompt's question, that will be started by its session. It may be settled at once: refused, or ill-typed. */
   take(
     code: string,
     options: SessionRunOptions | undefined,
-    of: { tenant: string; image: ImageSource },
+    of: { tenant: string; image: ImageSource; question?: 'check' | 'complete' | undefined },
   ): TakenRun;
 }
 

@@ -1,8 +1,9 @@
 import { UsageError } from '../errors/errors.ts';
-import type { SessionOpener } from '../pool/session-host.ts';
-import type { Execution, Run } from '../runtime.ts';
-import type { Checkpoint, Session, SessionFiles, SessionRunOptions } from '../session.ts';
+import type { SessionOpener, TakenRun } from '../pool/session-host.ts';
+import type { Execution, Run, Value } from '../runtime.ts';
+import type { Checkpoint, Completion, Session, SessionFiles, SessionRunOptions } from '../session.ts';
 import { mapBounded } from './blobs.ts';
+import { readCheck, readCompletion } from './questions.ts';
 import { encodeSession } from './session-bytes.ts';
 import type { CallPolicy, SessionCore } from './session-core.ts';
 import { StoredFiles } from './session-files.ts';
@@ -64,16 +65,34 @@ export class LocalSession implements Session {
   // ---- calls -------------------------------------------------------------------------------------------------------
 
   run(code: string, options?: SessionRunOptions): Run {
-    const { core, sessions, opener } = this.#parts;
-    const taken = opener.take(code, options, { tenant: this.tenant, image: core.image });
+    const { core, opener } = this.#parts;
+    return this.#start(opener.take(code, options, { tenant: this.tenant, image: core.image }));
+  }
+
+  #start(taken: TakenRun, changes = true): Run {
+    const { core, sessions } = this.#parts;
     const { job } = taken;
     // When the session is free for the next call.
     const told = Promise.withResolvers<Execution>();
-    this.#call(() => core.run(taken, told.promise)).then(
+    this.#call(() => core.run(taken, told.promise, changes)).then(
       (execution) => execution && told.resolve(execution),
       (error: unknown) => (job.slot ? told.reject(error) : sessions.reject(job, error)),
     );
     return job.handle;
+  }
+
+  async check(code: string): ReturnType<Session['check']> {
+    return readCheck(await this.#ask('check', code));
+  }
+
+  async complete(code: string): Promise<Completion> {
+    return readCompletion(await this.#ask('complete', code));
+  }
+
+  async #ask(question: 'check' | 'complete', code: string): Promise<Value | undefined> {
+    const { core, opener } = this.#parts;
+    const asked = opener.take(code, undefined, { tenant: this.tenant, image: core.image, question });
+    return (await this.#start(asked, false)).value;
   }
 
   freeze(): Promise<void> {

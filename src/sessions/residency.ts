@@ -10,6 +10,9 @@ import { unpackBlobs } from './blobs.ts';
 import { FormatError } from './format-error.ts';
 import { assertImage, type Manifest, maxBlobBytes, rawBytes } from './manifest.ts';
 
+/** Of a session that its workers die of, or beside. */
+const maxThawTries = 3;
+
 export interface ResidencyParts {
   readonly pool: Pool;
   readonly context: PoolContext;
@@ -48,6 +51,23 @@ export class Residency {
 
   /** Waits for a worker and thaws the state in it. Rejects as runs do, with `session_image` and `session_limit`; `damaged` makes an error of what can't be read. */
   async thaw(
+    source: StateSource,
+    since: number,
+    job: Job | undefined,
+    damaged: (error: FormatError) => Error,
+  ): Promise<Thawed> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#thawOnce(source, since, job, damaged);
+      } catch (error) {
+        // Nothing of the caller's has run yet: another worker will do.
+        const isWorker = error instanceof WorkerError && error.code === 'crashed';
+        if (!isWorker || job?.settled || tries === maxThawTries) throw error;
+      }
+    }
+  }
+
+  async #thawOnce(
     source: StateSource,
     since: number,
     job: Job | undefined,

@@ -249,15 +249,22 @@ export class SessionCore {
 
   // ---- within a call -----------------------------------------------------------------------------------------------
 
-  /** Resolves with what the run has come to, and with nothing when it was settled before it began. Its caller gets `told`. */
-  async run({ job, ready }: TakenRun, told: Promise<Execution>): Promise<Execution | undefined> {
+  /**
+   * Resolves with what the run has come to, and with nothing when it was settled before it began. Its caller gets `told`.
+   * `changes`: false for a question, which isn't counted as a run.
+   */
+  async run(
+    { job, ready }: TakenRun,
+    told: Promise<Execution>,
+    changes: boolean,
+  ): Promise<Execution | undefined> {
     await ready;
     if (job.settled) return undefined;
     const seat = await this.#seat(job);
     if (job.settled) return undefined;
     const ended = Promise.withResolvers<Execution>();
     job.onEnd = (execution) => {
-      ended.resolve(this.#ended(execution));
+      ended.resolve(this.#ended(execution, changes));
       return told;
     };
     seat.run(job);
@@ -315,7 +322,7 @@ export class SessionCore {
   }
 
   /** Python came to an end, or its worker. */
-  async #ended(execution: Execution): Promise<Execution> {
+  async #ended(execution: Execution, changes: boolean): Promise<Execution> {
     const { id } = this.key;
     if (execution.worker.lost) {
       await this.#goBack();
@@ -326,6 +333,7 @@ export class SessionCore {
       const session = { id, revision: this.#revision };
       return withSession(execution, { session, persistMs: 0, note: backAtRevision(this.#revision) });
     }
+    if (!changes) return execution;
     const startedAt = this.#now();
     try {
       await this.#changed();

@@ -4,7 +4,7 @@ import { imageRequest, sessionImageShape } from '../pool/run-options.ts';
 import { durabilities } from '../pool/session-settings.ts';
 import type { SessionOptions } from '../session.ts';
 import { maxNameBytes } from '../store/store.ts';
-import { boolean, type CheckedOptions, checkOptions, oneOf, optional, satisfying } from '../util/options.ts';
+import { boolean, checkOptions, oneOf, optional, satisfying } from '../util/options.ts';
 
 const shape = {
   ...sessionImageShape,
@@ -15,7 +15,9 @@ const shape = {
   bytes: optional(satisfying<Uint8Array>('bytes', (value) => value instanceof Uint8Array)),
 };
 
-export type CheckedSession = CheckedOptions<typeof shape> & { request: ImageRequest | undefined };
+export interface CheckedSession extends SessionOptions {
+  readonly request: ImageRequest | undefined;
+}
 
 /** Throws a `TypeError` for what is ill-typed or unknown, and `usage`. */
 export function checkSession(options: SessionOptions | undefined): CheckedSession {

@@ -8,6 +8,7 @@ import type { Session, SessionInfo, SessionOptions } from '../session.ts';
 import type { SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Timer } from '../util/clock.ts';
 import { carry } from './carry.ts';
+import { leaseTtlMs } from './lease-keeper.ts';
 import { LocalSession } from './local-session.ts';
 import { assertImage } from './manifest.ts';
 import { Residency } from './residency.ts';
@@ -20,6 +21,7 @@ import { assertSessionId, type CheckedSession, checkList, checkSession } from '.
 const cullShare = 10;
 const longestCullMs = 3_600_000;
 const pageSize = 500;
+const ownPolicy = { durability: 'run', whenBusy: 'queue', tasks: 'keep' } as const;
 
 /** A session that is open here, is being opened, or is being closed. */
 interface Entry {
@@ -167,11 +169,10 @@ export class Sessions implements SessionHost {
 
   async #import(core: SessionCore, { manifest, blobs }: PortableSession): Promise<void> {
     if (core.revision > 0) throw exists(core.key.id);
-    const policy = { durability: 'run', whenBusy: 'queue', tasks: 'keep' } as const;
     try {
-      await core.call(policy, () => core.replace(manifest, blobs));
+      await core.call(ownPolicy, () => core.replace(manifest, blobs));
     } catch (error) {
-      await core.call(policy, () => core.remove()).catch(() => undefined);
+      await core.call(ownPolicy, () => core.remove()).catch(() => undefined);
       throw error;
     }
   }
@@ -238,6 +239,19 @@ export class Sessions implements SessionHost {
     await Promise.allSettled([...this.#entries.values()].map(shut));
     const store = await this.#opening?.catch(() => undefined);
     await store?.[Symbol.asyncDispose]();
+  }
+
+  async remove(id: string, options: { tenant?: string | undefined } | undefined): Promise<void> {
+    assertSessionId(id);
+    const { tenant = ownTenant } = checkList(options);
+    const key = { tenant, id };
+    const store = await this.#opened();
+    const core = await this.#entries.get(nameOf(key))?.ready.catch(() => undefined);
+    if (core) await core.call(ownPolicy, () => core.remove());
+    else {
+      const { lease } = await store.acquire(key, { owner: this.#owner, ttlMs: leaseTtlMs });
+      await store.remove(lease);
+    }
   }
 
   // ---- the store ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
  * so nobody deletes one that somebody begins to need, and what the last one lets go of is deleted.
  */
 import { integer, type SqlDialect, type StagedBlobs, type Transaction, text } from './sql-database.ts';
-import { lacksBlob } from './store-errors.ts';
+import { damaged, lacksBlob } from './store-errors.ts';
+
+/** For what others may undo between two statements. A sound database never needs as many. */
+export const maxLooks = 20;
 
 export interface BlobNames {
   readonly ids: readonly number[];
@@ -32,8 +35,8 @@ export async function putBlobs(
 ): Promise<void> {
   const distinct = [...new Set(needed)];
   const all = JSON.stringify([...new Set([...distinct, ...also])]);
-  // More than once when others delete what was there; never more often than they do.
-  for (;;) {
+  // More than once when others delete what was there.
+  for (let looks = 0; looks < maxLooks; looks++) {
     const rows = await tx.rows(
       `SELECT b.hash FROM vivarium_blobs b
         WHERE b.tenant = $1 AND b.hash IN (SELECT item.value FROM ${dialect.items('$2')}) ORDER BY b.id${lock}`,
@@ -47,6 +50,7 @@ export async function putBlobs(
     if (lacking !== undefined) throw lacksBlob(lacking);
     await staged.insert(tx, missing.sort());
   }
+  throw damaged('blobs are neither there nor can they be stored: an index of the database is wrong');
 }
 
 /** Locks what the sessions of `ids` (JSON) refer to; returns it. */

@@ -1,6 +1,6 @@
 /** What happens within one transaction when a session begins, advances, is forked or ends. */
 import { sameRevision } from './checks.ts';
-import { blobsOfPresent, deleteUnused, lockBlobsOf, putBlobs } from './sql-blobs.ts';
+import { blobsOfPresent, deleteUnused, lockBlobsOf, maxLooks, putBlobs } from './sql-blobs.ts';
 import {
   integer,
   type Row,
@@ -12,7 +12,7 @@ import {
 import { presentRevision } from './sql-revision.ts';
 import { findSession, leasedSession, only, readRecord, type SessionRow } from './sql-session.ts';
 import type { Lease, Revision, SessionKey, SessionRecord, StoreLimits } from './store.ts';
-import { badRevision, overLimit } from './store-errors.ts';
+import { badRevision, damaged, overLimit } from './store-errors.ts';
 
 /** Undefined when it's there already. */
 export async function insertSession(
@@ -40,12 +40,13 @@ export async function findOrCreate(
   meta: string | undefined,
 ): Promise<{ session: SessionRow; created: boolean } | undefined> {
   // More than once when others create or remove it at the same time.
-  for (let created = false; ; ) {
+  for (let created = false, looks = 0; looks < maxLooks; looks++) {
     const session = await findSession(tx, dialect, key);
     if (session !== undefined) return { session, created };
     if (meta === undefined) return undefined;
     created = (await insertSession(tx, dialect, key, meta)) !== undefined;
   }
+  throw damaged('it is neither there nor can it be made: an index of the database is wrong', {}, key);
 }
 
 export async function saveRevision(

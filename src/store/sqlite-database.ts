@@ -49,8 +49,8 @@ export interface SqliteDatabaseOptions extends Omit<ResolvedStoreOptions, 'limit
 
 /** A folder with a database, and files for what is large. Any number of processes of one machine may have it open. */
 export class SqliteDatabase implements SqlDatabase {
-  readonly kind = 'sqlite';
-  readonly dialect = dialect;
+  readonly kind = 'sqlite' as const;
+  readonly dialect: SqlDialect = dialect;
   readonly #options: SqliteDatabaseOptions;
   readonly #database: DatabaseSync;
   readonly #files: BlobFiles;
@@ -153,8 +153,18 @@ export class SqliteDatabase implements SqlDatabase {
       } catch {
         // It hasn't begun, or SQLite has rolled it back.
       }
+      if (isFull(error)) this.#cutLog();
       // What the log had no room for isn't in it; after other failures the disk may have it nevertheless.
       throw sqliteError(error, folder, isCommitting && !isFull(error) ? 'unknown' : 'no');
+    }
+  }
+
+  /** Gives back what the log has taken of a disk that is full now: with some luck enough to remove sessions. */
+  #cutLog(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // Not before there's room.
     }
   }
 

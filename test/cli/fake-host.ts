@@ -80,6 +80,7 @@ export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text
     },
     session: unused,
     sessions: unused,
+    removeSession: unused,
     warm: unused,
     close() {
       state.closed = true;
