@@ -7,6 +7,7 @@ import type { TakenRun } from '../pool/session-host.ts';
 import type { Execution, FreezeReason } from '../runtime.ts';
 import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Timer } from '../util/clock.ts';
+import { trace } from '../util/trace.ts';
 import { packBlobs } from './blobs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { isSameState, type Manifest } from './manifest.ts';
@@ -315,6 +316,7 @@ export class SessionCore {
     }
     const { seat, ms, bytes } = await this.#residency.thaw(this.stored, this.#since, job, damaged);
     const worker = seat.worker.id;
+    trace('session.thawed', { ...this.#names, revision: this.stored.revision });
     this.#parts.context.telemetry.emit({ type: 'session:thaw', ...this.#names, worker, ms, bytes });
     return seat;
   }
@@ -364,6 +366,7 @@ export class SessionCore {
         type: 'warning',
         message: `Session '${this.key.id}': tasks were cancelled when it was frozen: ${frozen.cancelled.join(', ')}.`,
       });
+    trace('session.frozen', { ...this.#names, revision: this.#revision });
     const before = await this.stored.manifest();
     const { header, blobs } = frozen.delta;
     const { hashes, fresh } = await packBlobs(blobs, new Set(before.blobs));
@@ -378,6 +381,7 @@ export class SessionCore {
     const startedAt = this.#now();
     const before = this.watchers.size > 0 ? await this.stored.manifest() : undefined;
     const bytes = await this.stored.save(this.lease, revision, manifest, fresh);
+    trace('session.saved', { ...this.#names, revision });
     const ms = this.#now() - startedAt;
     this.#parts.context.telemetry.emit({ type: 'session:save', ...this.#names, revision, ms, bytes });
     if (before) for (const tell of this.watchers) tell(before, manifest);
