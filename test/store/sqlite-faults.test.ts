@@ -218,7 +218,7 @@ describe('what is damaged', () => {
     await expect(read()).rejects.toEqual(damaged());
   });
 
-  it('a folder that can't be made is told', async () => {
+  it('a folder that cannot be made is told', async () => {
     const folder = emptyFolder();
     writeFileSync(join(folder, 'file'), '');
     await expect(open(join(folder, 'file'))).rejects.toEqual(rejects('store', { reason: 'disk' }));
