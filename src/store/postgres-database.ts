@@ -4,6 +4,7 @@ import { type Clock, delay } from '../util/clock.ts';
 import { trace } from '../util/trace.ts';
 import { isLost, isPassing, postgresError, sqlState } from './postgres-errors.ts';
 import {
+  Conflict,
   integer,
   type Row,
   type SqlDatabase,
@@ -180,7 +181,7 @@ export class PostgresDatabase implements SqlDatabase {
       try {
         return await attempt();
       } catch (error) {
-        if (tries > 8 || !(isPassing(error) || error instanceof Undecided)) {
+        if (tries > 8 || !(isPassing(error) || error instanceof Undecided || error instanceof Conflict)) {
           const forMs = this.#clock.now() - begun;
           throw postgresError(error, this.where, { stored: stored(), tries, forMs });
         }

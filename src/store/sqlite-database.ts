@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { delay } from '../util/clock.ts';
@@ -81,7 +81,10 @@ export class SqliteDatabase implements SqlDatabase {
     this.#options = options;
     const { folder, now } = options;
     const { DatabaseSync } = loadSqlite();
-    this.#database = new DatabaseSync(join(folder, 'sessions.db'));
+    const path = join(folder, 'sessions.db');
+    // For nobody else to read, whatever the folder's rights are; SQLite's other files get the same.
+    closeSync(openSync(path, 'a', 0o600));
+    this.#database = new DatabaseSync(path);
     this.#files = new BlobFiles(join(folder, 'blobs'), this.#writer);
     this.#database.function('vivarium_now', () => Math.floor(now()));
     this.#database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);

@@ -1,5 +1,6 @@
 import { VivariumError } from '../errors/errors.ts';
 import { isDiskError } from '../util/disk-error.ts';
+import { Conflict } from './sql-database.ts';
 import { type StoreErrorOptions, storeError } from './store-errors.ts';
 
 /** SQLite's result code without its extension; undefined for other errors. */
@@ -32,6 +33,8 @@ export function sqliteError(
   if (error instanceof VivariumError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const options = { cause: error, stored };
+  // Nobody does anything at the same time: an index must be wrong.
+  if (error instanceof Conflict) return damagedError(folder, text, options);
   if (isDiskError(error)) {
     return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code ?? '')
       ? fullError(folder, text, options)

@@ -29,15 +29,18 @@ export function stateOf(id: string, revision: number): [Revision, Map<string, Ui
   return [{ revision, manifest, blobs: blobs.map(([hash]) => hash) }, new Map(blobs)];
 }
 
-/** Throws unless all states of all sessions can be read, and are `stateOf` one of the revisions up to theirs. */
+/** Throws unless all states of all sessions can be read, and are `stateOf` them. Forks are called as their origin, and more. */
 export async function assertWhole(store: SessionStore): Promise<void> {
   for (const { key, revision } of await store.list()) {
     const checkpoints = await store.checkpoints(key);
     for (const at of new Set([revision, ...checkpoints.map((checkpoint) => checkpoint.revision)])) {
       const found = await store.revision(key, at);
       if (found === undefined && at === 0) continue;
-      const [wanted, blobs] = stateOf(key.id, at);
+      const said = JSON.parse(new TextDecoder().decode(found?.manifest)) as { id: string; revision: number };
+      const [wanted, blobs] = stateOf(said.id, said.revision);
+      const isItsOwn = said.id === key.id && said.revision === at;
       const same =
+        (isItsOwn || (at === 1 && key.id.startsWith(`${said.id} fork`))) &&
         found?.revision === at &&
         Buffer.compare(found.manifest, wanted.manifest) === 0 &&
         String(found.blobs) === String(wanted.blobs);

@@ -1,11 +1,13 @@
 /** What machines do to a store's folder at the worst moment. */
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -218,7 +220,21 @@ describe('what is damaged', () => {
     await expect(read()).rejects.toEqual(damaged());
   });
 
-  it('a folder that can't be made is told', async () => {
+  it('what it holds is for its user alone', async () => {
+    const folder = emptyFolder();
+    chmodSync(folder, 0o777);
+    await using store = await open(folder);
+    await store.save(await begin(store, 'a'), ...state(1, [blob(1, 100), blob(2, 2000)]));
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    const files = names.map((name) => [name, statSync(join(folder, name))] as const);
+    const modes = files.map(([name, stat]) => `${name} ${(stat.mode & 0o777).toString(8)}`);
+    expect(modes.length).toBeGreaterThan(5);
+    // A lock is an empty file.
+    const others = modes.filter((mode) => !/ [67]00$/.test(mode) && !mode.startsWith('writers/'));
+    expect(others).toEqual([]);
+  });
+
+  it('a folder that cannot be made is told', async () => {
     const folder = emptyFolder();
     writeFileSync(join(folder, 'file'), '');
     await expect(open(join(folder, 'file'))).rejects.toEqual(rejects('store', { reason: 'disk' }));
