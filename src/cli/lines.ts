@@ -6,8 +6,6 @@ export type Line = { kind: 'line'; text: string } | { kind: 'dropped' } | { kind
 
 /** Where what is entered comes from, line by line. */
 export interface LineSource {
-  /** Somebody types it, and sees the prompts. */
-  readonly interactive: boolean;
   next(prompt: string): Promise<Line>;
   /** The line that follows, which stays. Undefined at the end, and as long as it hasn't been typed. */
   peek(): Promise<string | undefined>;
@@ -20,7 +18,6 @@ export interface LineSource {
 
 /** A file or a pipe. */
 export class PipedLines implements LineSource {
-  readonly interactive = false;
   readonly #lines: AsyncIterator<string>;
   #ahead: Promise<IteratorResult<string>> | undefined;
 

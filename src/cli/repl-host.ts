@@ -13,7 +13,8 @@ export { repl } from './repl.ts';
 /** The real streams, signals, history and runtime. */
 export function createReplHost(): ReplHost {
   const { stdin, stdout, stderr, env } = process;
-  const screen = [stdout, stderr].find(({ isTTY }) => isTTY === true);
+  const isTerminal = stdinKind() === 'terminal' && env.TERM !== 'dumb';
+  const screen = isTerminal ? [stdout, stderr].find(({ isTTY }) => isTTY === true) : undefined;
   return {
     ...createDesk(),
     createRuntime: ({ session, image, with: packages, ...flags }, work) =>
@@ -28,8 +29,9 @@ export function createReplHost(): ReplHost {
         },
         work,
       ),
+    interactive: screen !== undefined,
     openLines(complete): LineSource {
-      if (stdinKind() !== 'terminal' || !screen || env.TERM === 'dumb') return new PipedLines(stdin);
+      if (!screen) return new PipedLines(stdin);
       const history = new History();
       const lines = history.read();
       if (history.problem !== undefined) say(stderr, `the history can't be kept: ${history.problem}`);

@@ -30,6 +30,8 @@ export interface ReplRequest extends RuntimeFlags, SessionFlags, Manners {
 export interface ReplHost extends Desk {
   /** Of a session that is kept, or of one that ends with it. */
   createRuntime(request: ReplRequest, work: WorkOptions): Promise<Runtime>;
+  /** Whether somebody types, and sees prompts. */
+  interactive: boolean;
   openLines(complete: (line: string) => Promise<Completion>): LineSource;
   versions(): Promise<Versions>;
   /** Whether stderr shows colours. */
@@ -75,6 +77,7 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
         packages,
         toldOf,
       );
+      if (host.interactive && !request.quiet) await greet(session, request, host);
       const files = await readInputs(inputs);
       for (const [name, bytes] of Object.entries(files)) await session.files.write(name, bytes);
       // Boots Python: the first line is answered at once.
@@ -84,7 +87,6 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
     }
     abort.signal.throwIfAborted();
     prompt = new Prompt(session, request, host, env);
-    await prompt.greet();
     const code = await prompt.loop();
     if (request.session !== undefined) await session.close();
     return code;
@@ -97,6 +99,19 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
     const closing = runtime?.close({ graceMs: 0 }).catch(() => undefined);
     if (request.session !== undefined && session && closing) await settledSoon(closing);
   }
+}
+
+async function greet(session: Session, request: ReplRequest, host: ReplHost): Promise<void> {
+  const { vivarium, python, pyodide } = await host.versions();
+  const { id, image, revision } = session;
+  const kept =
+    request.session === undefined
+      ? 'The session ends with it; --session NAME keeps one.'
+      : `Session ${printable(id)}, revision ${revision}.`;
+  host.stderr.write(
+    `Python ${python} in Vivarium ${vivarium} (Pyodide ${pyodide}), image ${printable(image)}. ${kept}\n` +
+      '%help lists what there is beside Python; exit or Ctrl-D ends.\n',
+  );
 }
 
 /** One that is typed at, or fed by a pipe. */
@@ -121,20 +136,6 @@ class Prompt {
     this.#lines = host.openLines((line) => this.#complete(line));
   }
 
-  async greet(): Promise<void> {
-    if (!this.#lines.interactive || this.#request.quiet) return;
-    const { vivarium, python, pyodide } = await this.#host.versions();
-    const { id, image, revision } = this.#session;
-    const kept =
-      this.#request.session === undefined
-        ? 'The session ends with it; --session NAME keeps one.'
-        : `Session ${printable(id)}, revision ${revision}.`;
-    this.#host.stderr.write(
-      `Python ${python} in Vivarium ${vivarium} (Pyodide ${pyodide}), image ${printable(image)}. ${kept}\n` +
-        '%help lists what there is beside Python; exit or Ctrl-D ends.\n',
-    );
-  }
-
   /** Resolves with the exit code. */
   async loop(): Promise<number> {
     const statements = new Statements(this.#lines, (code) => this.#session.check(code));
@@ -146,15 +147,15 @@ class Prompt {
       this.#entered.push(code);
       status = await this.#perform(code);
       if (this.#exit !== undefined) return this.#exit;
-      if (status === exitCodes.interrupted && !this.#lines.interactive) return status;
+      if (status === exitCodes.interrupted && !this.#host.interactive) return status;
       this.#beginLine();
     }
-    return this.#lines.interactive ? exitCodes.ok : status;
+    return this.#host.interactive ? exitCodes.ok : status;
   }
 
   /** False when there is nothing to interrupt. */
   interrupt(): boolean {
-    if (this.#stopped || !(this.#run || this.#lines.interactive)) return false;
+    if (this.#stopped || !(this.#run || this.#host.interactive)) return false;
     if (this.#run) this.#run.interrupt();
     else this.#lines.drop();
     return true;
@@ -251,7 +252,7 @@ class Prompt {
   }
 
   #beginLine(): void {
-    if (this.#atLineStart || !this.#lines.interactive) return;
+    if (this.#atLineStart || !this.#host.interactive) return;
     this.#host.stderr.write('\n');
     this.#atLineStart = true;
   }

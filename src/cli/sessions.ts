@@ -44,7 +44,7 @@ export function showSession(name: string, flags: SessionsFlags, host: SessionsHo
     // Says that there is none, as every other command does.
     if (!info) throw await absence(runtime, name, flags);
     const content = info.status === 'frozen' ? await contentOf(runtime, name, flags, host) : undefined;
-    if (flags.json) print(host, { ...info, ...content });
+    if (flags.json) print(host, { ...info, content: content ?? null });
     else host.stdout.write(sessionFacts(info, content, new Date()));
     return exitCodes.ok;
   });

@@ -74,7 +74,8 @@ export class Statements {
 
   /** A line that isn't indented ends a block that could end there. */
   async #endsBefore(line: string, code: string): Promise<boolean> {
-    if (line === '' || /^\s/.test(line) || sameBlock.test(line)) return false;
-    return (await this.#check(`${code}\n`)) === 'complete';
+    if (!block.test(code) || code.endsWith('\\') || line === '' || /^\s/.test(line) || sameBlock.test(line))
+      return false;
+    return (await this.#check(`${code}\n`)) !== 'incomplete';
   }
 }

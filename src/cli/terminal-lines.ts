@@ -25,7 +25,6 @@ export interface TerminalOptions {
 
 /** Lines with an editor, a history and completion: those of Node. */
 export class TerminalLines implements LineSource {
-  readonly interactive = true;
   readonly #input: Keyboard;
   readonly #output: Writable;
   readonly #readline: Interface;
