@@ -8,7 +8,8 @@ import type { Pool } from '../pool/pool.ts';
 import { type Seat, type SeatHolder, SeatRequest } from '../pool/seat.ts';
 import { unpackBlobs } from './blobs.ts';
 import { FormatError } from './format-error.ts';
-import { assertImage, type Manifest, maxBlobBytes, rawBytes } from './manifest.ts';
+import { assertImage, type Manifest, maxBlobBytes, rawBytes, rebuilt } from './manifest.ts';
+import { isOfImage } from './session-errors.ts';
 
 /** Of a session that its workers die of, or beside. */
 const maxThawTries = 3;
@@ -121,7 +122,11 @@ export class Residency {
         `The session has ${rawBytes(manifest)} bytes, and a worker may have ${maxResidentBytes} here.`,
       );
     const { blobs, readBytes } = await unpackBlobs(manifest.blobs, header.blobs, read);
-    await seat.thaw({ header, blobs });
+    try {
+      await seat.thaw({ header, blobs });
+    } catch (error) {
+      throw isOfImage(error) ? rebuilt(manifest, seat.worker.pyodide, error) : error;
+    }
     return readBytes;
   }
 

@@ -6,12 +6,12 @@ import type { Seat } from '../pool/seat.ts';
 import type { TakenRun } from '../pool/session-host.ts';
 import type { Execution, FreezeReason } from '../runtime.ts';
 import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
-import type { Timer } from '../util/clock.ts';
 import { trace } from '../util/trace.ts';
 import { packBlobs } from './blobs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { isSameState, type Manifest } from './manifest.ts';
 import type { Residency } from './residency.ts';
+import { Rest } from './rest.ts';
 import {
   backAt,
   backAtRevision,
@@ -24,9 +24,6 @@ import {
 } from './session-errors.ts';
 import { damaged, StoredState } from './stored-state.ts';
 import { Turns } from './turns.ts';
-
-/** A session whose worker is wanted, but which the store doesn't take now, is asked again after so much time. */
-const retryMs = 5000;
 
 /** How a caller wants its calls. */
 export interface CallPolicy {
@@ -76,12 +73,7 @@ export class SessionCore {
   #removed = false;
   /** The store failed: what it has isn't known. */
   #inDoubt = false;
-  /** Its worker isn't given back before then: the store doesn't take it. */
-  #notBefore = Number.NEGATIVE_INFINITY;
-  /** Others wait for its worker since then. */
-  #wanted: number | undefined;
-  #isIdle = false;
-  #timer: Timer | undefined;
+  readonly #rest: Rest;
 
   constructor(key: SessionKey, image: PoolContext['image'], parts: CoreParts) {
     this.key = key;
@@ -90,7 +82,7 @@ export class SessionCore {
     const { name, lockHash } = image;
     this.stored = new StoredState(parts.store, key, { name, lockHash });
     this.#residency = parts.residency({
-      wanted: (since) => this.#want(since),
+      wanted: (since) => this.#rest.want(since),
       lost: (error) => this.#lost(error),
     });
     this.#lease = new LeaseKeeper(parts.store, key, parts.owner, parts.context.clock, {
@@ -101,6 +93,8 @@ export class SessionCore {
       },
     });
     this.#turns = new Turns((next) => this.#between(next));
+    const { clock, options } = parts.context;
+    this.#rest = new Rest(clock, options.sessions.idleTimeoutMs, () => this.#turns.nudge());
   }
 
   get removed(): boolean {
@@ -156,7 +150,7 @@ export class SessionCore {
   /** What happens meanwhile is for `work` to notice. */
   async #attend<T>(work: () => Promise<T>): Promise<T> {
     this.#calling = true;
-    this.#timer?.cancel();
+    this.#rest.end();
     this.#lease.keep(true);
     try {
       return await work();
@@ -389,40 +383,28 @@ export class SessionCore {
 
   // ---- between calls -----------------------------------------------------------------------------------------------
 
-  #want(since: number): void {
-    this.#wanted = Math.min(since, this.#wanted ?? since);
-    this.#turns.nudge();
-  }
-
   async #between(next: number | undefined): Promise<void> {
     const { seat } = this.#residency;
     if (!seat) return;
     await seat.whenReady();
     if (!this.resident) return;
-    const waitMs = this.#notBefore - this.#now();
-    if (waitMs > 0) {
-      if (next === undefined) this.#later(waitMs, () => this.#turns.nudge());
+    if (this.#rest.isPostponed) {
+      if (next === undefined) this.#rest.begin();
       return;
     }
     // The pool may ask for it at once.
     seat.rest();
-    const reason = this.#reasonToGo(next);
+    const reason = this.#rest.reason(next);
     if (reason && this.resident) {
       await this.#attend(() => this.#evict(seat, reason));
       // What could not be given back is looked at again.
       if (this.resident) this.#turns.nudge();
-    } else if (next === undefined && this.resident) this.#startIdling();
-  }
-
-  #reasonToGo(next: number | undefined): FreezeReason | undefined {
-    if (this.#wanted !== undefined && (next === undefined || next > this.#wanted)) return 'wanted';
-    return this.#isIdle && next === undefined ? 'idle' : undefined;
+    } else if (next === undefined && this.resident) this.#rest.begin();
   }
 
   async #evict(seat: Seat, reason: FreezeReason): Promise<void> {
     seat.use();
-    this.#isIdle = false;
-    this.#wanted = undefined;
+    this.#rest.clear();
     try {
       if (this.#unsaved || this.#inDoubt) {
         await this.#lease.ensure();
@@ -433,7 +415,7 @@ export class SessionCore {
       this.#inDoubt ||= isInDoubt(error);
       if (isOfStore(error) && this.resident) {
         this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#notBefore = this.#now() + retryMs;
+        this.#rest.postpone();
         seat.keep();
         return;
       }
@@ -443,26 +425,12 @@ export class SessionCore {
     }
   }
 
-  #startIdling(): void {
-    const { idleTimeoutMs } = this.#parts.context.options.sessions;
-    this.#later(idleTimeoutMs, () => {
-      this.#isIdle = true;
-      this.#turns.nudge();
-    });
-  }
-
-  #later(ms: number, then: () => void): void {
-    this.#timer?.cancel();
-    this.#timer = this.#parts.context.clock.setTimeout(then, ms, { unref: true });
-  }
-
   // ---- losses ------------------------------------------------------------------------------------------------------
 
   /** Its worker is gone. A call that is under way hears of it by itself. */
   #lost(error: Error): void {
-    this.#wanted = undefined;
     if (this.#calling) return;
-    this.#timer?.cancel();
+    this.#rest.clear();
     this.#lease.keep(false);
     if (this.#unsaved) this.#lose(error);
   }
@@ -488,9 +456,7 @@ export class SessionCore {
   }
 
   async #giveBack(): Promise<void> {
-    this.#wanted = undefined;
-    this.#isIdle = false;
-    this.#timer?.cancel();
+    this.#rest.clear();
     await this.#residency.giveBack();
     this.stored.forget();
   }

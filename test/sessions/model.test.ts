@@ -223,8 +223,8 @@ class Trial {
           this.became(model, new Set([empty]));
           break;
         case 'reopen':
-          this.sessions.delete(id);
           await session.close();
+          this.sessions.delete(id);
           model.stored = new Set(model.present);
           break;
         case 'checkpoint':
