@@ -49,6 +49,7 @@ export type {
 } from './runtime.ts';
 export type {
   Checkpoint,
+  Completion,
   FileChange,
   Session,
   SessionFile,

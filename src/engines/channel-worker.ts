@@ -29,9 +29,9 @@ import type { TakeImage } from './image-cache.ts';
 const usageTimeoutMs = 5000;
 /** Freezing, thawing and rewinding copy memory and do nothing else. */
 const stateTimeoutMs = 60_000;
-/** A heap and files of as many bytes. */
-const maxDeltaBytes = 2 ** 33;
-const maxDeltaBlobs = 1_000_000;
+/** Of a delta: its heap and its files are bounded by the worker's heap each; this is for packages that were installed. */
+const installedBytes = 2 ** 30;
+const maxDeltaBlobs = 300_000;
 
 /** What an engine starts: a pipe to it, and a way to end it. */
 export interface Place {
@@ -63,6 +63,7 @@ export class ChannelWorker implements Worker {
   readonly exited: Promise<WorkerExit>;
   readonly #place: Place;
   readonly #channel: Channel;
+  readonly #maxDeltaBytes: number;
   #pending = 0;
   #expected = false;
 
@@ -98,7 +99,7 @@ export class ChannelWorker implements Worker {
           `the worker speaks protocol ${ready.version}, not ${protocolVersion}`,
         );
       }
-      return new ChannelWorker(place, channel, ready, options.id);
+      return new ChannelWorker(place, channel, ready, options);
     } catch (error) {
       place.kill();
       await place.exited;
@@ -110,12 +111,13 @@ export class ChannelWorker implements Worker {
     place: Place,
     channel: Channel,
     ready: { pyodide: string; bootMs: number },
-    id: string,
+    { id, init }: Pick<StartOptions, 'id' | 'init'>,
   ) {
     this.#place = place;
     this.#channel = channel;
     this.id = id;
     this.pid = place.pid;
+    this.#maxDeltaBytes = 2 * init.maxHeapBytes + installedBytes;
     this.pyodide = ready.pyodide;
     this.bootMs = ready.bootMs;
     this.exited = place.exited.then((end) => ({ expected: this.#expected, ...end }));
@@ -194,7 +196,7 @@ export class ChannelWorker implements Worker {
     const onEvent = (event: EventMessage): void => {
       if (event.kind !== 'delta') return;
       for (const part of event.parts) bytes += part.byteLength;
-      if (bytes > maxDeltaBytes || blobs.length > maxDeltaBlobs)
+      if (bytes > this.#maxDeltaBytes || blobs.length > maxDeltaBlobs)
         throw new ProtocolError('a delta larger than any session can be');
       blobs.push(...event.parts);
     };

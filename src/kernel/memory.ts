@@ -123,10 +123,9 @@ export class Baseline {
     return slots.filter((slot) => now[slot] !== this.#references[slot]);
   }
 
-  /** As it is after each rewind: what lies there was never to be seen again. */
-  clearStack(): void {
-    const module = this.#module;
-    clearDeadStack(module.HEAPU8, module._emscripten_stack_get_end(), this.#stackPointer);
+  /** Where no frame of the stack is: what lies there is never seen again. */
+  get deadStack(): [start: number, end: number] {
+    return [this.#module._emscripten_stack_get_end(), this.#stackPointer];
   }
 
   restore(): void {

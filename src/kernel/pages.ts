@@ -11,12 +11,18 @@ export interface ChangedPages {
   blobs: Uint8Array<ArrayBuffer>[];
 }
 
-/** The pages of a heap that differ from its image's. */
-export function changedPages(heap: Uint8Array, image: DecodedImage): ChangedPages {
+/** The pages of a heap that differ from its image's. `dead`: from where to where nothing counts, as addresses. */
+export function changedPages(
+  heap: Uint8Array,
+  image: DecodedImage,
+  [deadStart, deadEnd]: readonly [number, number],
+): ChangedPages {
+  const [firstDead, endDead] = [Math.ceil(deadStart / pageBytes), Math.floor(deadEnd / pageBytes)];
   const now = wordsOf(heap);
   const before = wordsOf(image.pages);
   const runs: ChangedPages['runs'] = [];
   const visit = (page: number, at: number): void => {
+    if (page >= firstDead && page < endDead) return;
     const words = page * wordsPerPage;
     if (at < 0 ? isZero(now, words) : isEqual(now, words, before, at)) return;
     const open = runs.at(-1);
@@ -125,13 +131,36 @@ class Places {
   }
 }
 
+/** Eight words at a time: twice as fast as one by one. */
 function isZero(words: Int32Array, start: number): boolean {
-  for (let word = start; word < start + wordsPerPage; word += 1) if (words[word] !== 0) return false;
+  for (let at = start; at < start + wordsPerPage; at += 8) {
+    const any =
+      (words[at] as number) |
+      (words[at + 1] as number) |
+      (words[at + 2] as number) |
+      (words[at + 3] as number) |
+      (words[at + 4] as number) |
+      (words[at + 5] as number) |
+      (words[at + 6] as number) |
+      (words[at + 7] as number);
+    if (any !== 0) return false;
+  }
   return true;
 }
 
-function isEqual(a: Int32Array, start: number, b: Int32Array, at: number): boolean {
-  for (let word = 0; word < wordsPerPage; word += 1) if (a[start + word] !== b[at + word]) return false;
+function isEqual(a: Int32Array, start: number, b: Int32Array, from: number): boolean {
+  for (let at = start, other = from; at < start + wordsPerPage; at += 8, other += 8) {
+    const any =
+      ((a[at] as number) ^ (b[other] as number)) |
+      ((a[at + 1] as number) ^ (b[other + 1] as number)) |
+      ((a[at + 2] as number) ^ (b[other + 2] as number)) |
+      ((a[at + 3] as number) ^ (b[other + 3] as number)) |
+      ((a[at + 4] as number) ^ (b[other + 4] as number)) |
+      ((a[at + 5] as number) ^ (b[other + 5] as number)) |
+      ((a[at + 6] as number) ^ (b[other + 6] as number)) |
+      ((a[at + 7] as number) ^ (b[other + 7] as number));
+    if (any !== 0) return false;
+  }
   return true;
 }
 

@@ -37,8 +37,7 @@ export function freezeState({ interpreter, files, baseline, limit, image }: Stat
     );
   const references = baseline.changedReferences();
   const obstacles = references.map((slot) => `a JavaScript object (${typeName(module, slot)})`);
-  baseline.clearStack();
-  const pages = pagesOf(module, image, limit);
+  const pages = pagesOf(module, image, limit, baseline);
   const { tree, blobs, obstacles: open } = readDeltaTree(module.FS, files, pages.blobs.length);
   obstacles.push(...open);
   let linked: DeltaHeader['linked'] = null;
@@ -116,12 +115,17 @@ function readHeader(text: string, blobs: readonly Uint8Array[]): DeltaHeader {
   }
 }
 
-function pagesOf(module: PyodideModule, image: DecodedImage, limit: MemoryLimit): ChangedPages {
-  const pages = changedPages(module.HEAPU8, image);
+function pagesOf(
+  module: PyodideModule,
+  image: DecodedImage,
+  limit: MemoryLimit,
+  { deadStack }: Baseline,
+): ChangedPages {
+  const pages = changedPages(module.HEAPU8, image, deadStack);
   if (pages.blobs.reduce((sum, { length }) => sum + length, 0) < scrubBytes) return pages;
   limit.set(module.HEAPU8.length);
   scrubFreeMemory(module);
-  return changedPages(module.HEAPU8, image);
+  return changedPages(module.HEAPU8, image, deadStack);
 }
 
 function fileAt({ FS }: PyodideModule, path: string): Uint8Array<ArrayBuffer> {

@@ -58,6 +58,8 @@ export class Job {
   unpackMs = 0;
   /** Spent in thawing the session that it's a run of. */
   thawMs = 0;
+  /** It doesn't run any more, though its session may have to be stored before it's settled: its worker may be another one's by then. */
+  ended = false;
   settled = false;
   readonly onSettled: (() => void)[] = [];
   /** Of a run of a session: what has to be done when it has ended, before its caller is told. */
@@ -150,6 +152,7 @@ export class Job {
   settle(execution: Execution): void {
     const { onEnd } = this;
     this.onEnd = undefined;
+    this.ended = true;
     if (onEnd) {
       onEnd(execution).then(
         (told) => this.settle(told),

@@ -97,7 +97,7 @@ export class Pool {
   abort(job: Job): void {
     if (job.settled) return;
     if (job.slot) {
-      job.slot.stop();
+      if (!job.ended) job.slot.stop();
       return;
     }
     this.#lines.remove(job);
@@ -114,8 +114,8 @@ export class Pool {
   /** Kills the worker that runs it. */
   abandon(job: Job, message: string): void {
     if (job.settled) return;
-    if (job.slot) job.slot.abandon({ code: 'interrupted', message });
-    else this.abort(job);
+    if (!job.slot) this.abort(job);
+    else if (!job.ended) job.slot.abandon({ code: 'interrupted', message });
   }
 
   /** Rejects a run that hasn't started. */
@@ -191,7 +191,7 @@ export class Pool {
     // It waits in the lines instead.
     if (job) this.#reading.delete(job);
     this.#crew.start();
-    this.#lines.push(request, this.#context.clock.now());
+    this.#lines.push(request, request.since);
     job?.handle.status(this.#crew.isLive(request) ? 'queued' : 'booting');
     this.#balance();
     return request.granted;

@@ -35,6 +35,8 @@ export class SeatRequest {
   readonly key: string;
   readonly tenant: string;
   readonly isolation: 'rewind' | 'process';
+  /** When the call came. */
+  readonly since: number;
   /** The run that waits for it, if one does: it has been taken in already. */
   readonly job: Job | undefined;
   readonly holder: SeatHolder;
@@ -42,13 +44,14 @@ export class SeatRequest {
   readonly #granted: PromiseWithResolvers<Seat> = Promise.withResolvers<Seat>();
 
   constructor(
-    wish: { image: ImageSource; tenant: string; isolation: 'rewind' | 'process'; job?: Job | undefined },
+    wish: Pick<SeatRequest, 'image' | 'tenant' | 'isolation' | 'since' | 'job'>,
     holder: SeatHolder,
   ) {
     this.image = wish.image;
     this.key = imageKey(wish.image);
     this.tenant = wish.tenant;
     this.isolation = wish.isolation;
+    this.since = wish.since;
     this.job = wish.job;
     this.holder = holder;
     // Who gave up waiting needn't look.
@@ -99,22 +102,14 @@ export class Seat {
     return this.#slot.description;
   }
 
-  get lost(): boolean {
-    return this.#lost !== undefined;
-  }
-
-  /** How much of its boot fell into the time since then. */
-  bootMsSince(time: number): number {
-    return this.#slot.bootMsSince(time);
-  }
-
   /** Resolves, never rejects, when the run before is over or the worker is gone. */
   async whenReady(): Promise<void> {
     await this.#ready?.promise.catch(() => undefined);
   }
 
-  /** Runs it where the session left off. The job is settled as any other. */
+  /** Runs it where the session left off. The job is settled as any other. Throws when the worker is gone. */
   run(job: Job): void {
+    if (this.#lost) throw this.#lost;
     this.#ready = Promise.withResolvers<void>();
     // Whoever works with the seat next hears of it.
     this.#ready.promise.catch(() => undefined);

@@ -31,7 +31,7 @@ export async function packBlobs(
   const missing = blobs
     .map((blob, index) => ({ blob, hash: hashes[index] ?? '' }))
     .filter(({ hash }) => !seen.has(hash) && seen.add(hash));
-  await mapBounded(missing, async ({ blob, hash }) => fresh.set(hash, await compress(blob, level)));
+  await mapBounded(missing, async ({ blob, hash }) => fresh.set(hash, await deflate(blob)));
   return { hashes, fresh };
 }
 
@@ -57,17 +57,22 @@ export async function unpackBlobs(
   return { blobs, readBytes };
 }
 
-export function deflate(bytes: Uint8Array): Promise<Uint8Array> {
-  return compress(bytes, level);
+export async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
+  return plain(await compress(bytes, level));
 }
 
 /** Rejects with `FormatError` when it's damaged or longer. */
 export async function inflate(bytes: Uint8Array, maxLength: number, name: string): Promise<Uint8Array> {
   try {
-    return await decompress(bytes, { maxOutputLength: Math.max(1, maxLength) });
+    return plain(await decompress(bytes, { maxOutputLength: Math.max(1, maxLength) }));
   } catch (cause) {
     throw new FormatError(`blob ${name.slice(0, 12)} is damaged`, { cause });
   }
+}
+
+/** A `Buffer` has a `slice` that copies nothing, which nobody expects of bytes. */
+function plain({ buffer, byteOffset, byteLength }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 async function hashOf(bytes: Uint8Array): Promise<string> {

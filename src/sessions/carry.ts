@@ -53,7 +53,7 @@ export async function carry(
       blob: async (hash: string) => given?.blobs.get(hash) ?? new Uint8Array(),
     };
     const damaged = (error: Error) => refused(`They are damaged: ${error.message}.`, error);
-    const { seat } = await residency.thaw(source, job, damaged);
+    const { seat } = await residency.thaw(source, job.submittedAt, job, damaged);
     job.onEnd = ended;
     seat.run(job);
     await job.handle;

@@ -26,6 +26,7 @@ export class LeaseKeeper {
   #lease: Lease | undefined;
   /** When the last renewal that succeeded was sent. */
   #renewedAt = 0;
+  #renewing = false;
   #timer: Timer | undefined;
 
   constructor(store: SessionStore, key: SessionKey, owner: string, clock: Clock, hooks: LeaseHooks) {
@@ -81,11 +82,17 @@ export class LeaseKeeper {
   #tick(): void {
     this.#timer = undefined;
     this.keep(true);
+    if (this.#renewing) this.#failed();
+    else
+      this.renew().catch((error: unknown) => {
+        if (error instanceof SessionError) this.#hooks.lost(error);
+        else this.#failed();
+      });
+  }
+
+  /** A store that is out of reach may be there the next time. */
+  #failed(): void {
     if (this.#lease && this.#clock.now() - this.#renewedAt >= leaseTtlMs) this.#hooks.expired();
-    this.renew().catch((error: unknown) => {
-      // A store that is out of reach may be there the next time.
-      if (error instanceof SessionError) this.#hooks.lost(error);
-    });
   }
 
   /** Rejects with `session_stale` when somebody else has had it. */
@@ -93,12 +100,15 @@ export class LeaseKeeper {
     const lease = this.#lease;
     if (!lease) return;
     const sentAt = this.#clock.now();
+    this.#renewing = true;
     try {
       await this.#store.renew(lease, leaseTtlMs);
       this.#renewedAt = sentAt;
     } catch (error) {
       if (error instanceof SessionError && this.#lease === lease) this.#lease = undefined;
       throw error;
+    } finally {
+      this.#renewing = false;
     }
   }
 }

@@ -128,3 +128,14 @@ export function assertImage({ image: made, pyodide }: Manifest, image: ManifestI
     { details: { image: made.name, lockHash: made.lockHash } },
   );
 }
+
+/** Only the kernel can tell: the image has the same packages, and was built by another version of Vivarium or Pyodide. */
+export function rebuilt({ image, pyodide }: Manifest, present: string, cause: unknown): SessionError {
+  const versions = pyodide === present ? '' : ` (with Pyodide ${pyodide}; this is ${present})`;
+  return new SessionError(
+    'session_image',
+    `The session was made with another build of the image '${image.name}'${versions}, and fits that one only. ` +
+      'Open it with the version that made it, reset() it, or begin another session.',
+    { cause, details: { image: image.name, pyodide } },
+  );
+}

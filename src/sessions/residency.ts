@@ -8,7 +8,11 @@ import type { Pool } from '../pool/pool.ts';
 import { type Seat, type SeatHolder, SeatRequest } from '../pool/seat.ts';
 import { unpackBlobs } from './blobs.ts';
 import { FormatError } from './format-error.ts';
-import { assertImage, type Manifest, maxBlobBytes, rawBytes } from './manifest.ts';
+import { assertImage, type Manifest, maxBlobBytes, rawBytes, rebuilt } from './manifest.ts';
+import { isOfImage } from './session-errors.ts';
+
+/** Of a session that its workers die of, or beside. */
+const maxThawTries = 3;
 
 export interface ResidencyParts {
   readonly pool: Pool;
@@ -49,11 +53,29 @@ export class Residency {
   /** Waits for a worker and thaws the state in it. Rejects as runs do, with `session_image` and `session_limit`; `damaged` makes an error of what can't be read. */
   async thaw(
     source: StateSource,
+    since: number,
+    job: Job | undefined,
+    damaged: (error: FormatError) => Error,
+  ): Promise<Thawed> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#thawOnce(source, since, job, damaged);
+      } catch (error) {
+        // Nothing of the caller's has run yet: another worker will do.
+        const isWorker = error instanceof WorkerError && error.code === 'crashed';
+        if (!isWorker || job?.settled || tries === maxThawTries) throw error;
+      }
+    }
+  }
+
+  async #thawOnce(
+    source: StateSource,
+    since: number,
     job: Job | undefined,
     damaged: (error: FormatError) => Error,
   ): Promise<Thawed> {
     const { context } = this.#parts;
-    const seat = await this.#take(job);
+    const seat = await this.#take(since, job);
     const startedAt = context.clock.now();
     try {
       if (job?.settled) throw new WorkerError('crashed', 'Nobody waits for the session any more.');
@@ -68,12 +90,12 @@ export class Residency {
     }
   }
 
-  async #take(job: Job | undefined): Promise<Seat> {
+  async #take(since: number, job: Job | undefined): Promise<Seat> {
     const { pool, context, image, tenant } = this.#parts;
     const { pool: pooled, isolation } = context.options;
     const kind = !pooled || isolation === 'process' ? 'process' : 'rewind';
     const request = new SeatRequest(
-      { image, tenant, isolation: kind, job },
+      { image, tenant, isolation: kind, since, job },
       {
         wanted: (since) => this.#holder.wanted(since),
         lost: (error) => {
@@ -100,7 +122,11 @@ export class Residency {
         `The session has ${rawBytes(manifest)} bytes, and a worker may have ${maxResidentBytes} here.`,
       );
     const { blobs, readBytes } = await unpackBlobs(manifest.blobs, header.blobs, read);
-    await seat.thaw({ header, blobs });
+    try {
+      await seat.thaw({ header, blobs });
+    } catch (error) {
+      throw isOfImage(error) ? rebuilt(manifest, seat.worker.pyodide, error) : error;
+    }
     return readBytes;
   }
 

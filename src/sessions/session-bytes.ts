@@ -106,7 +106,10 @@ function piecesOf(content: Uint8Array, view: DataView): { head: Uint8Array; part
   const lengths = [view.getUint32(16, true)];
   for (let index = 0; index < count; index++) lengths.push(view.getUint32(preludeBytes + 4 * index, true));
   let at = start;
-  const [head = content, ...parts] = lengths.map((length) => content.subarray(at, (at += length)));
+  const [head = content, ...parts] = lengths.map((length) => {
+    at += length;
+    return content.subarray(at - length, at);
+  });
   if (at !== content.byteLength) throw refused('Their lengths disagree.');
   return { head, parts };
 }

@@ -6,11 +6,12 @@ import type { Seat } from '../pool/seat.ts';
 import type { TakenRun } from '../pool/session-host.ts';
 import type { Execution, FreezeReason } from '../runtime.ts';
 import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
-import type { Timer } from '../util/clock.ts';
+import { trace } from '../util/trace.ts';
 import { packBlobs } from './blobs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { isSameState, type Manifest } from './manifest.ts';
 import type { Residency } from './residency.ts';
+import { Rest } from './rest.ts';
 import {
   backAt,
   backAtRevision,
@@ -23,9 +24,6 @@ import {
 } from './session-errors.ts';
 import { damaged, StoredState } from './stored-state.ts';
 import { Turns } from './turns.ts';
-
-/** A session whose worker is wanted, but which the store doesn't take now, is asked again after so much time. */
-const retryMs = 5000;
 
 /** How a caller wants its calls. */
 export interface CallPolicy {
@@ -42,7 +40,7 @@ export interface CoreParts {
   /** The worker it lies in. */
   residency(holder: { wanted(since: number): void; lost(error: Error): void }): Residency;
   /** It was removed. */
-  gone(core: SessionCore): void;
+  gone(): void;
 }
 
 /** What has changed, between two revisions. */
@@ -70,15 +68,12 @@ export class SessionCore {
   /** What the next call has to hear: the state isn't what the one before left. */
   #loss: Error | undefined;
   #calling = false;
+  /** When the latest call came. */
+  #since = 0;
   #removed = false;
   /** The store failed: what it has isn't known. */
   #inDoubt = false;
-  /** Its worker isn't given back before then: the store doesn't take it. */
-  #notBefore = Number.NEGATIVE_INFINITY;
-  /** Others wait for its worker since then. */
-  #wanted: number | undefined;
-  #isIdle = false;
-  #timer: Timer | undefined;
+  readonly #rest: Rest;
 
   constructor(key: SessionKey, image: PoolContext['image'], parts: CoreParts) {
     this.key = key;
@@ -87,7 +82,7 @@ export class SessionCore {
     const { name, lockHash } = image;
     this.stored = new StoredState(parts.store, key, { name, lockHash });
     this.#residency = parts.residency({
-      wanted: (since) => this.#want(since),
+      wanted: (since) => this.#rest.want(since),
       lost: (error) => this.#lost(error),
     });
     this.#lease = new LeaseKeeper(parts.store, key, parts.owner, parts.context.clock, {
@@ -98,6 +93,8 @@ export class SessionCore {
       },
     });
     this.#turns = new Turns((next) => this.#between(next));
+    const { clock, options } = parts.context;
+    this.#rest = new Rest(clock, options.sessions.idleTimeoutMs, () => this.#turns.nudge());
   }
 
   get removed(): boolean {
@@ -133,12 +130,11 @@ export class SessionCore {
   async call<T>(policy: CallPolicy, work: () => Promise<T>): Promise<T> {
     if (policy.whenBusy === 'reject' && this.#turns.busy)
       throw new SessionError('session_busy', 'Another call of the session is under way.');
-    return this.#turns.take(this.#now(), async () => {
+    const since = this.#now();
+    const called = async () => {
       if (this.#removed) throw notThere(this.key);
+      this.#since = since;
       this.#policy = policy;
-      this.#calling = true;
-      this.#timer?.cancel();
-      this.#lease.keep(true);
       try {
         await this.#secure();
         const result = await work();
@@ -146,17 +142,33 @@ export class SessionCore {
         return result;
       } catch (error) {
         throw await this.#judge(error);
-      } finally {
-        this.#calling = false;
-        // The worker may have gone without the call's noticing.
-        if (!this.resident && this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
-        this.#lease.keep(this.resident);
       }
-    });
+    };
+    return this.#turns.take(since, () => this.#attend(called));
+  }
+
+  /** What happens meanwhile is for `work` to notice. */
+  async #attend<T>(work: () => Promise<T>): Promise<T> {
+    this.#calling = true;
+    this.#rest.end();
+    this.#lease.keep(true);
+    try {
+      return await work();
+    } finally {
+      this.#calling = false;
+      this.#lease.keep(this.resident);
+      if (!this.resident) {
+        if (this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
+        this.#revision = this.#told = this.stored.revision;
+      }
+    }
   }
 
   /** The session is this runtime's own, and what is known of it is true. */
   async #secure(): Promise<void> {
+    const loss = this.#loss;
+    this.#loss = undefined;
+    if (loss) throw loss;
     const record = await this.#lease.ensure();
     if (record && this.#createdAt !== undefined && record.createdAt !== this.#createdAt) {
       await this.#lease.release();
@@ -164,9 +176,6 @@ export class SessionCore {
     }
     if (record) this.#sync(record);
     await this.#clearUp();
-    const loss = this.#loss;
-    this.#loss = undefined;
-    if (loss) throw loss;
   }
 
   /** What the store has, when it failed before. */
@@ -205,7 +214,7 @@ export class SessionCore {
 
   #end(): void {
     this.#removed = true;
-    this.#parts.gone(this);
+    this.#parts.gone();
   }
 
   /**
@@ -213,12 +222,13 @@ export class SessionCore {
    * as before if its worker is still there; for `close`, what can't be stored is lost.
    */
   async shut(reason: 'call' | 'close'): Promise<void> {
-    await this.#turns.take(this.#now(), async () => {
+    const shut = async () => {
       let failure: unknown;
       try {
-        if (this.#unsaved) await this.#secure();
+        if (this.#unsaved || this.#inDoubt) await this.#secure();
         await this.freeze(reason);
       } catch (error) {
+        this.#inDoubt ||= isInDoubt(error);
         if (reason === 'call' && this.resident) throw error;
         failure = error;
         if (this.#unsaved) this.#tellLost(error);
@@ -227,7 +237,8 @@ export class SessionCore {
       // It runs out, if that fails.
       await this.#lease.release().catch(() => undefined);
       if (failure !== undefined && reason === 'call') throw failure;
-    });
+    };
+    await this.#turns.take(this.#now(), () => this.#attend(shut));
   }
 
   // ---- within a call -----------------------------------------------------------------------------------------------
@@ -297,8 +308,9 @@ export class SessionCore {
       present.use();
       return present;
     }
-    const { seat, ms, bytes } = await this.#residency.thaw(this.stored, job, damaged);
+    const { seat, ms, bytes } = await this.#residency.thaw(this.stored, this.#since, job, damaged);
     const worker = seat.worker.id;
+    trace('session.thawed', { ...this.#names, revision: this.stored.revision });
     this.#parts.context.telemetry.emit({ type: 'session:thaw', ...this.#names, worker, ms, bytes });
     return seat;
   }
@@ -348,6 +360,7 @@ export class SessionCore {
         type: 'warning',
         message: `Session '${this.key.id}': tasks were cancelled when it was frozen: ${frozen.cancelled.join(', ')}.`,
       });
+    trace('session.frozen', { ...this.#names, revision: this.#revision });
     const before = await this.stored.manifest();
     const { header, blobs } = frozen.delta;
     const { hashes, fresh } = await packBlobs(blobs, new Set(before.blobs));
@@ -362,6 +375,7 @@ export class SessionCore {
     const startedAt = this.#now();
     const before = this.watchers.size > 0 ? await this.stored.manifest() : undefined;
     const bytes = await this.stored.save(this.lease, revision, manifest, fresh);
+    trace('session.saved', { ...this.#names, revision });
     const ms = this.#now() - startedAt;
     this.#parts.context.telemetry.emit({ type: 'session:save', ...this.#names, revision, ms, bytes });
     if (before) for (const tell of this.watchers) tell(before, manifest);
@@ -369,36 +383,28 @@ export class SessionCore {
 
   // ---- between calls -----------------------------------------------------------------------------------------------
 
-  #want(since: number): void {
-    this.#wanted = Math.min(since, this.#wanted ?? since);
-    this.#turns.nudge();
-  }
-
   async #between(next: number | undefined): Promise<void> {
     const { seat } = this.#residency;
     if (!seat) return;
     await seat.whenReady();
-    const waitMs = this.#notBefore - this.#now();
-    if (waitMs > 0) {
-      if (next === undefined) this.#later(waitMs, () => this.#turns.nudge());
+    if (!this.resident) return;
+    if (this.#rest.isPostponed) {
+      if (next === undefined) this.#rest.begin();
       return;
     }
     // The pool may ask for it at once.
     seat.rest();
-    const reason = this.#reasonToGo(next);
-    if (reason && this.resident) await this.#evict(seat, reason);
-    else if (next === undefined && this.resident) this.#startIdling();
-  }
-
-  #reasonToGo(next: number | undefined): FreezeReason | undefined {
-    if (this.#wanted !== undefined && (next === undefined || next > this.#wanted)) return 'wanted';
-    return this.#isIdle && next === undefined ? 'idle' : undefined;
+    const reason = this.#rest.reason(next);
+    if (reason && this.resident) {
+      await this.#attend(() => this.#evict(seat, reason));
+      // What could not be given back is looked at again.
+      if (this.resident) this.#turns.nudge();
+    } else if (next === undefined && this.resident) this.#rest.begin();
   }
 
   async #evict(seat: Seat, reason: FreezeReason): Promise<void> {
     seat.use();
-    this.#isIdle = false;
-    this.#wanted = undefined;
+    this.#rest.clear();
     try {
       if (this.#unsaved || this.#inDoubt) {
         await this.#lease.ensure();
@@ -406,11 +412,10 @@ export class SessionCore {
       }
       await this.freeze(reason);
     } catch (error) {
+      this.#inDoubt ||= isInDoubt(error);
       if (isOfStore(error) && this.resident) {
         this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#inDoubt ||= isInDoubt(error);
-        this.#notBefore = this.#now() + retryMs;
-        this.#later(retryMs, () => this.#turns.nudge());
+        this.#rest.postpone();
         seat.keep();
         return;
       }
@@ -418,29 +423,14 @@ export class SessionCore {
       await this.#giveBack();
       if (this.#unsaved) this.#lose(error);
     }
-    this.#lease.keep(this.resident);
-  }
-
-  #startIdling(): void {
-    const { idleTimeoutMs } = this.#parts.context.options.sessions;
-    this.#later(idleTimeoutMs, () => {
-      this.#isIdle = true;
-      this.#turns.nudge();
-    });
-  }
-
-  #later(ms: number, then: () => void): void {
-    this.#timer?.cancel();
-    this.#timer = this.#parts.context.clock.setTimeout(then, ms, { unref: true });
   }
 
   // ---- losses ------------------------------------------------------------------------------------------------------
 
   /** Its worker is gone. A call that is under way hears of it by itself. */
   #lost(error: Error): void {
-    this.#wanted = undefined;
     if (this.#calling) return;
-    this.#timer?.cancel();
+    this.#rest.clear();
     this.#lease.keep(false);
     if (this.#unsaved) this.#lose(error);
   }
@@ -466,9 +456,7 @@ export class SessionCore {
   }
 
   async #giveBack(): Promise<void> {
-    this.#wanted = undefined;
-    this.#isIdle = false;
-    this.#timer?.cancel();
+    this.#rest.clear();
     await this.#residency.giveBack();
     this.stored.forget();
   }

@@ -41,6 +41,10 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof SessionError && error.code === 'session_not_found';
 }
 
+export function isOfImage(error: unknown): boolean {
+  return error instanceof SessionError && error.code === 'session_image';
+}
+
 export function outOfReach(): SessionError {
   return new SessionError(
     'session_stale',

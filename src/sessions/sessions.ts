@@ -13,7 +13,7 @@ import { LocalSession } from './local-session.ts';
 import { assertImage } from './manifest.ts';
 import { Residency } from './residency.ts';
 import { type BytesOptions, decodeSession, type PortableSession } from './session-bytes.ts';
-import { SessionCore } from './session-core.ts';
+import { type CallPolicy, SessionCore } from './session-core.ts';
 import { metaOf, readMeta } from './session-meta.ts';
 import { assertSessionId, type CheckedSession, checkList, checkSession } from './session-options.ts';
 
@@ -25,8 +25,11 @@ const ownPolicy = { durability: 'run', whenBusy: 'queue', tasks: 'keep' } as con
 
 /** A session that is open here, is being opened, or is being closed. */
 interface Entry {
+  readonly name: string;
   readonly ready: Promise<SessionCore>;
   readonly handles: Set<LocalSession>;
+  /** How many are about to have it open. */
+  opening: number;
   closing: Promise<void> | undefined;
 }
 
@@ -79,36 +82,30 @@ export class Sessions implements SessionHost {
     const portable = bytes && (await decodeSession(bytes, key.tenant, this.bytesOptions));
     const store = await this.#opened();
     opener.assertOpen();
-    const entry = await this.#entry(
-      key,
-      () => this.#begin(store, key, checked, portable, opener),
-      async (core) => {
-        if (portable) throw exists(id);
-        if (checked.request) assertImage(core.stored.blank, await opener.find(checked.request));
-      },
-    );
-    const core = await entry.ready;
-    const {
-      durability = this.#context.options.sessions.durability,
-      whenBusy = 'queue',
-      tasks = 'keep',
-    } = checked;
-    const session = new LocalSession({
-      core,
-      sessions: this,
-      opener,
-      policy: { durability, whenBusy, tasks },
-    });
-    entry.handles.add(session);
-    return session;
+    const begin = () => this.#begin(store, key, checked, portable, opener);
+    const { entry, isNew } = await this.#entry(key, begin);
+    try {
+      const core = await entry.ready;
+      if (!isNew && portable) throw exists(id);
+      if (!isNew && checked.request) assertImage(core.stored.blank, await opener.find(checked.request));
+      opener.assertOpen();
+      const { durability = this.#context.options.sessions.durability } = checked;
+      const { whenBusy = 'queue', tasks = 'keep' } = checked;
+      const policy: CallPolicy = { durability, whenBusy, tasks };
+      const session = new LocalSession({ core, sessions: this, opener, policy });
+      entry.handles.add(session);
+      return session;
+    } finally {
+      entry.opening--;
+      await this.#letGo(entry).catch(() => undefined);
+    }
   }
 
-  /** The one of that key, which begins with `begin` or passes `check`. */
+  /** The one of that key, with `opening` for the caller: it isn't closed as long as that lasts. */
   async #entry(
     key: SessionKey,
     begin: () => Promise<SessionCore>,
-    check: (core: SessionCore) => Promise<void>,
-  ): Promise<Entry> {
+  ): Promise<{ entry: Entry; isNew: boolean }> {
     const name = nameOf(key);
     for (;;) {
       if (this.#closing) throw new UsageError('closed', 'The runtime is closed.');
@@ -118,17 +115,20 @@ export class Sessions implements SessionHost {
           this.#entries.delete(name);
           throw error;
         };
-        const entry = { ready: begin().catch(forget), handles: new Set<LocalSession>(), closing: undefined };
+        const ready = begin().catch(forget);
+        const entry = { name, ready, handles: new Set<LocalSession>(), opening: 1, closing: undefined };
         this.#entries.set(name, entry);
-        await entry.ready;
-        return entry;
+        return { entry, isNew: true };
       }
-      // Whoever opens it, or closes it, hears what goes wrong with that.
-      const core = await present.ready.catch(() => undefined);
-      await present.closing?.catch(() => undefined);
-      if (!core || present.closing || this.#entries.get(name) !== present) continue;
-      await check(core);
-      if (!present.closing && this.#entries.get(name) === present) return present;
+      if (!present.closing) {
+        present.opening++;
+        // Who has begun it hears what went wrong with that; others try themselves.
+        const isThere = await present.ready.then(
+          () => true,
+          () => false,
+        );
+        if (isThere) return { entry: present, isNew: false };
+      } else await present.closing.catch(() => undefined);
     }
   }
 
@@ -150,7 +150,10 @@ export class Sessions implements SessionHost {
       owner: this.#owner,
       residency: (holder) =>
         new Residency({ pool: this.#pool, context: this.#context, image, tenant }, holder),
-      gone: (gone) => this.#forget(gone),
+      gone: () => {
+        const entry = this.#entries.get(nameOf(key));
+        if (entry) this.#forget(entry);
+      },
     });
     const record = await core.open(create ? metaOf(request, image) : undefined);
     try {
@@ -176,29 +179,40 @@ export class Sessions implements SessionHost {
 
   // ---- close -------------------------------------------------------------------------------------------------------
 
-  /** One caller lets go of it; it's frozen with the last one. */
+  /** One caller lets go of it; it's frozen with the last one. Rejects when that isn't possible: the caller still has it then. */
   async release(session: LocalSession): Promise<void> {
-    const { core } = session;
-    const entry = this.#entries.get(nameOf(core.key));
-    if (!entry?.handles.has(session)) return;
-    entry.handles.delete(session);
-    if (entry.handles.size > 0) return;
-    entry.closing = core.shut('call');
+    const entry = this.#entries.get(nameOf(session.core.key));
+    if (!entry?.handles.delete(session)) return;
     try {
-      await entry.closing;
+      await this.#letGo(entry);
     } catch (error) {
-      if (core.resident) {
-        entry.closing = undefined;
-        entry.handles.add(session);
-      } else this.#forget(core);
+      if (session.core.resident) entry.handles.add(session);
       throw error;
     }
-    this.#forget(core);
+  }
+
+  /** Closes it when nobody has it open. */
+  async #letGo(entry: Entry): Promise<void> {
+    if (entry.closing || entry.handles.size + entry.opening > 0) return;
+    const close = async () => {
+      const core = await entry.ready.catch(() => undefined);
+      try {
+        await core?.shut('call');
+      } finally {
+        if (!core?.resident) this.#forget(entry);
+      }
+    };
+    entry.closing = close();
+    try {
+      await entry.closing;
+    } finally {
+      entry.closing = undefined;
+    }
   }
 
   /** It's neither open any more nor there. */
-  #forget(core: SessionCore): void {
-    this.#entries.delete(nameOf(core.key));
+  #forget(entry: Entry): void {
+    if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name);
   }
 
   async leave(opener: SessionOpener): Promise<void> {

@@ -13,6 +13,7 @@ const pattern = /^[0-9a-f]{64}\.([0-9a-f]{16})\.[0-9a-z]+$/;
 export class BlobFiles {
   readonly #folder: string;
   readonly #writer: string;
+  readonly #made = new Set<string>();
   #written = 0;
 
   /** `writer`: 16 hexadecimal digits that no other one has. */
@@ -82,8 +83,11 @@ export class BlobFiles {
   }
 
   async #makeFolder(folder: string): Promise<void> {
-    const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (made !== undefined) await syncFolder(this.#folder);
+    if (this.#made.has(folder)) return;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // Also when another process has made it, which may not have come so far.
+    await syncFolder(this.#folder);
+    this.#made.add(folder);
   }
 
   #folderOf(name: string): string {

@@ -4,6 +4,7 @@ import { type Clock, delay } from '../util/clock.ts';
 import { trace } from '../util/trace.ts';
 import { isLost, isPassing, postgresError, sqlState } from './postgres-errors.ts';
 import {
+  Conflict,
   integer,
   type Row,
   type SqlDatabase,
@@ -32,12 +33,9 @@ const dialect: SqlDialect = {
   findVersions: "SELECT 1 WHERE to_regclass('vivarium_versions') IS NOT NULL",
 };
 
-/** A host that stops in the middle of a transaction keeps others from its session for so long; who waits gives up by then. */
-const patienceMs = 10_000;
 /** For one statement: longer than any wait for a lock, and 8 MB over a slow line. */
 const statementMs = 30_000;
-const begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = ${patienceMs};
-  SET LOCAL idle_in_transaction_session_timeout = ${patienceMs}; SELECT CAST(pg_current_xact_id() AS text) AS xid`;
+const connectMs = 10_000;
 /** What goes in one statement, and into one row. */
 const partBytes = 8_000_000;
 const partsAtOnce = 100;
@@ -45,6 +43,8 @@ const int8 = 20;
 
 export interface PostgresDatabaseOptions extends Omit<ResolvedStoreOptions, 'limits' | 'now'> {
   readonly url: string;
+  /** For locks, and for the next statement of a transaction. */
+  readonly patienceMs: number;
 }
 
 /** A commit whose answer was lost, and what it would have given. */
@@ -65,9 +65,11 @@ export class PostgresDatabase implements SqlDatabase {
   readonly #pool: Pool;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #begin: string;
   #closed = false;
 
-  static async open({ url, clock, random }: PostgresDatabaseOptions): Promise<PostgresDatabase> {
+  static async open(options: PostgresDatabaseOptions): Promise<PostgresDatabase> {
+    const { url } = options;
     const pg = await load();
     const where = whereOf(pg, url);
     const pool = new pg.Pool({
@@ -75,7 +77,7 @@ export class PostgresDatabase implements SqlDatabase {
       application_name: 'vivarium',
       max: 10,
       keepAlive: true,
-      connectionTimeoutMillis: patienceMs,
+      connectionTimeoutMillis: connectMs,
       query_timeout: statementMs,
       allowExitOnIdle: true,
       types: {
@@ -84,14 +86,17 @@ export class PostgresDatabase implements SqlDatabase {
     });
     // Of connections that nobody uses: they are replaced.
     pool.on('error', () => undefined);
-    return new PostgresDatabase(pool, where, clock, random);
+    return new PostgresDatabase(pool, where, options);
   }
 
-  private constructor(pool: Pool, where: string, clock: Clock, random: () => number) {
+  private constructor(pool: Pool, where: string, { clock, random, patienceMs }: PostgresDatabaseOptions) {
     this.#pool = pool;
     this.where = where;
     this.#clock = clock;
     this.#random = random;
+    this.#begin = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = ${patienceMs};
+      SET LOCAL idle_in_transaction_session_timeout = ${patienceMs};
+      SELECT CAST(pg_current_xact_id() AS text) AS xid`;
   }
 
   rows(sql: string, ...values: SqlValue[]): Promise<Row[]> {
@@ -109,7 +114,7 @@ export class PostgresDatabase implements SqlDatabase {
         doubt = undefined;
       }
       return this.#connected(async (client) => {
-        const xid = await beginTransaction(client);
+        const xid = await beginTransaction(client, this.#begin);
         const tx: Transaction = {
           rows: (sql, ...values) => query(client, sql, values),
           dropped: () => undefined,
@@ -176,7 +181,7 @@ export class PostgresDatabase implements SqlDatabase {
       try {
         return await attempt();
       } catch (error) {
-        if (tries > 8 || !(isPassing(error) || error instanceof Undecided)) {
+        if (tries > 8 || !(isPassing(error) || error instanceof Undecided || error instanceof Conflict)) {
           const forMs = this.#clock.now() - begun;
           throw postgresError(error, this.where, { stored: stored(), tries, forMs });
         }
@@ -253,7 +258,7 @@ function whereOf(pg: typeof import('pg'), url: string): string {
   }
 }
 
-async function beginTransaction(client: PoolClient): Promise<string> {
+async function beginTransaction(client: PoolClient, begin: string): Promise<string> {
   // Several statements give several results, which the types don't say.
   const results: unknown = await client.query(begin);
   const last: unknown = Array.isArray(results) ? results.at(-1) : results;

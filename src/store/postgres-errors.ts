@@ -1,4 +1,5 @@
 import { VivariumError } from '../errors/errors.ts';
+import { Conflict } from './sql-database.ts';
 import { type StoreErrorOptions, storeError } from './store-errors.ts';
 
 /** Five letters and digits, of errors that the server has reported. */
@@ -54,7 +55,7 @@ export function postgresError(
     return storeError('unreachable', `${where} can't be reached: ${text} (${effort}).`, options);
   }
   if (state === '53100') return storeError('full', `${where} has no room: ${text}.`, options);
-  if (state === '55P03' || state === '40P01')
+  if (state === '55P03' || state === '40P01' || error instanceof Conflict)
     return storeError('locked', `${where} was too busy: ${text}.`, options);
   if (state?.startsWith('XX') === true)
     return storeError('damaged', `${where} is damaged: ${text}. Restore it from a backup.`, options);

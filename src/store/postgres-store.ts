@@ -9,6 +9,11 @@ import { resolveStoreOptions, type StoreOptions } from './store-options.ts';
 
 export interface PostgresStoreParts {
   readonly migrations?: readonly Migration[];
+  /**
+   * A host that stops in the middle of a transaction keeps others from its session for so long, and who waits for one gives up by then.
+   * Default: 10 seconds.
+   */
+  readonly patienceMs?: number;
 }
 
 /** The first whose `pg_xact_status` takes a `pg_current_xact_id`. */
@@ -18,10 +23,10 @@ const oldestServer = 130_000;
 export async function openPostgresStore(
   url: string,
   options: StoreOptions = {},
-  { migrations = postgresMigrations }: PostgresStoreParts = {},
+  { migrations = postgresMigrations, patienceMs = 10_000 }: PostgresStoreParts = {},
 ): Promise<SessionStore> {
   const { limits, now: _, ...rest } = resolveStoreOptions(options);
-  const database = await PostgresDatabase.open({ url, ...rest });
+  const database = await PostgresDatabase.open({ url, patienceMs, ...rest });
   const { where } = database;
   try {
     const [row] = await database.rows(

@@ -2,7 +2,14 @@
  * Blobs are rows that sessions refer to. Who adds or drops a reference has locked the blob's row before, all in the order of their ids:
  * so nobody deletes one that somebody begins to need, and what the last one lets go of is deleted.
  */
-import { integer, type SqlDialect, type StagedBlobs, type Transaction, text } from './sql-database.ts';
+import {
+  Conflict,
+  integer,
+  type SqlDialect,
+  type StagedBlobs,
+  type Transaction,
+  text,
+} from './sql-database.ts';
 import { lacksBlob } from './store-errors.ts';
 
 export interface BlobNames {
@@ -20,33 +27,50 @@ export async function blobsOfPresent(tx: Transaction, session: number): Promise<
   return { ids: rows.map((row) => integer(row, 'id')), hashes: rows.map((row) => text(row, 'hash')) };
 }
 
-/** Sees to it that all of `needed` are there. With a `lock` they stay until the end, and so do those of `also` that are there. */
+/** Stores those of `needed` that aren't there, in the order of their hashes. */
 export async function putBlobs(
   tx: Transaction,
   dialect: SqlDialect,
   tenant: string,
   needed: readonly string[],
   staged: StagedBlobs,
-  lock: string,
-  also: readonly string[] = [],
 ): Promise<void> {
-  const distinct = [...new Set(needed)];
-  const all = JSON.stringify([...new Set([...distinct, ...also])]);
-  // More than once when others delete what was there; never more often than they do.
-  for (;;) {
-    const rows = await tx.rows(
-      `SELECT b.hash FROM vivarium_blobs b
-        WHERE b.tenant = $1 AND b.hash IN (SELECT item.value FROM ${dialect.items('$2')}) ORDER BY b.id${lock}`,
-      tenant,
-      all,
-    );
-    const present = new Set(rows.map((row) => text(row, 'hash')));
-    const missing = distinct.filter((hash) => !present.has(hash));
-    if (missing.length === 0) return;
-    const lacking = missing.find((hash) => !staged.given.has(hash));
-    if (lacking !== undefined) throw lacksBlob(lacking);
-    await staged.insert(tx, missing.sort());
-  }
+  const present = await hashesOf(tx, dialect, tenant, needed, '');
+  const missing = [...new Set(needed)].filter((hash) => !present.has(hash)).sort();
+  const lacking = missing.find((hash) => !staged.given.has(hash));
+  if (lacking !== undefined) throw lacksBlob(lacking);
+  if (missing.length > 0) await staged.insert(tx, missing);
+}
+
+/**
+ * `needed` stay until the end, and so do those of `also` that are there. When others have deleted one since it was put, the whole
+ * begins again: whoever has locks already and waits for more may wait in a circle.
+ */
+export async function lockBlobs(
+  tx: Transaction,
+  dialect: SqlDialect,
+  tenant: string,
+  needed: readonly string[],
+  also: readonly string[],
+): Promise<void> {
+  const locked = await hashesOf(tx, dialect, tenant, [...needed, ...also], dialect.lock('b'));
+  if (needed.some((hash) => !locked.has(hash))) throw new Conflict('a blob was deleted meanwhile');
+}
+
+async function hashesOf(
+  tx: Transaction,
+  dialect: SqlDialect,
+  tenant: string,
+  hashes: readonly string[],
+  lock: string,
+): Promise<Set<string>> {
+  const rows = await tx.rows(
+    `SELECT b.hash FROM vivarium_blobs b
+      WHERE b.tenant = $1 AND b.hash IN (SELECT item.value FROM ${dialect.items('$2')}) ORDER BY b.id${lock}`,
+    tenant,
+    JSON.stringify([...new Set(hashes)]),
+  );
+  return new Set(rows.map((row) => text(row, 'hash')));
 }
 
 /** Locks what the sessions of `ids` (JSON) refer to; returns it. */

@@ -1,7 +1,8 @@
 /** What happens within one transaction when a session begins, advances, is forked or ends. */
 import { sameRevision } from './checks.ts';
-import { blobsOfPresent, deleteUnused, lockBlobsOf, putBlobs } from './sql-blobs.ts';
+import { blobsOfPresent, deleteUnused, lockBlobs, lockBlobsOf, putBlobs } from './sql-blobs.ts';
 import {
+  Conflict,
   integer,
   type Row,
   type SqlDialect,
@@ -39,13 +40,13 @@ export async function findOrCreate(
   key: SessionKey,
   meta: string | undefined,
 ): Promise<{ session: SessionRow; created: boolean } | undefined> {
-  // More than once when others create or remove it at the same time.
-  for (let created = false; ; ) {
-    const session = await findSession(tx, dialect, key);
-    if (session !== undefined) return { session, created };
-    if (meta === undefined) return undefined;
-    created = (await insertSession(tx, dialect, key, meta)) !== undefined;
-  }
+  const found = await findSession(tx, dialect, key);
+  if (found !== undefined) return { session: found, created: false };
+  if (meta === undefined) return undefined;
+  const created = (await insertSession(tx, dialect, key, meta)) !== undefined;
+  const session = await findSession(tx, dialect, key);
+  if (session === undefined) throw new Conflict('it was created and removed meanwhile');
+  return { session, created };
 }
 
 export async function saveRevision(
@@ -58,15 +59,17 @@ export async function saveRevision(
   const { tenant } = lease.key;
   // The bytes come first, so that the session's row is locked only for what is short: another host may wait for it.
   await leasedSession(tx, dialect, lease, '');
-  await putBlobs(tx, dialect, tenant, next.blobs, staged, '');
+  await putBlobs(tx, dialect, tenant, next.blobs, staged);
   const session = await leasedSession(tx, dialect, lease);
   const { id } = session;
-  const present = await presentRevision(tx, dialect, lease.key);
-  if (present !== undefined && sameRevision(present, next))
+  if (next.revision <= session.revision) {
+    const present = await presentRevision(tx, dialect, lease.key);
+    if (present === undefined || !sameRevision(present, next))
+      throw badRevision(lease.key, next, session.revision);
     return { record: await readRecord(tx, dialect, id), grown: false };
-  if (next.revision <= session.revision) throw badRevision(lease.key, next, session.revision);
+  }
   const dropped = await blobsOfPresent(tx, id);
-  await putBlobs(tx, dialect, tenant, next.blobs, staged, dialect.lock('b'), dropped.hashes);
+  await lockBlobs(tx, dialect, tenant, next.blobs, dropped.hashes);
   await tx.rows(
     'INSERT INTO vivarium_revisions (session, revision, bytes, manifest) VALUES ($1, $2, $3, $4)',
     id,
@@ -90,12 +93,8 @@ export async function saveRevision(
     next.revision,
   );
   await deleteUnused(tx, dialect, dropped.ids);
-  await tx.rows(
-    `UPDATE vivarium_sessions SET revision = $2, used_at = ${dialect.now} WHERE id = $1`,
-    id,
-    next.revision,
-  );
-  return measure(tx, dialect, id, session.storedBytes);
+  const record = await advance(tx, dialect, id, next.revision);
+  return { record, grown: record.storedBytes > session.storedBytes };
 }
 
 /** A new session in the state of another one; undefined when there is one of that key. */
@@ -124,8 +123,7 @@ export async function forkSession(
     source.id,
     source.revision,
   );
-  await tx.rows('UPDATE vivarium_sessions SET revision = 1 WHERE id = $1', id);
-  return (await measure(tx, dialect, id, 0)).record;
+  return advance(tx, dialect, id, 1);
 }
 
 /** With all that belongs to them; their rows are locked. */
@@ -169,21 +167,21 @@ export function toTotals(row: Row): { sessions: number; bytes: number } {
   return { sessions: integer(row, 'sessions'), bytes: integer(row, 'bytes') };
 }
 
-/** Notes what it needs now. */
-async function measure(
+/** Notes its revision, which was saved now, and what it needs. */
+async function advance(
   tx: Transaction,
   dialect: SqlDialect,
   id: number,
-  before: number,
-): Promise<{ record: SessionRecord; grown: boolean }> {
+  revision: number,
+): Promise<SessionRecord> {
   await tx.rows(
-    `UPDATE vivarium_sessions SET stored_bytes =
+    `UPDATE vivarium_sessions SET revision = $2, used_at = ${dialect.now}, stored_bytes =
         (SELECT coalesce(sum(bytes), 0) FROM vivarium_revisions WHERE session = $1)
         + (SELECT coalesce(sum(bytes), 0) FROM vivarium_blobs
             WHERE id IN (SELECT blob FROM vivarium_refs WHERE session = $1))
       WHERE id = $1`,
     id,
+    revision,
   );
-  const record = await readRecord(tx, dialect, id);
-  return { record, grown: record.storedBytes > before };
+  return readRecord(tx, dialect, id);
 }

@@ -27,6 +27,9 @@ export interface SqlDialect {
   readonly findVersions: string;
 }
 
+/** What others do at the same time is in the way: the transaction is to be tried again from its beginning. */
+export class Conflict extends Error {}
+
 /** One transaction that changes something. It may be tried more than once: whoever has one does nothing else that lasts. */
 export interface Transaction {
   rows(sql: string, ...values: SqlValue[]): Promise<Row[]>;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { delay } from '../util/clock.ts';
@@ -81,7 +81,10 @@ export class SqliteDatabase implements SqlDatabase {
     this.#options = options;
     const { folder, now } = options;
     const { DatabaseSync } = loadSqlite();
-    this.#database = new DatabaseSync(join(folder, 'sessions.db'));
+    const path = join(folder, 'sessions.db');
+    // For nobody else to read, whatever the folder's rights are; SQLite's other files get the same.
+    closeSync(openSync(path, 'a', 0o600));
+    this.#database = new DatabaseSync(path);
     this.#files = new BlobFiles(join(folder, 'blobs'), this.#writer);
     this.#database.function('vivarium_now', () => Math.floor(now()));
     this.#database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
@@ -153,8 +156,18 @@ export class SqliteDatabase implements SqlDatabase {
       } catch {
         // It hasn't begun, or SQLite has rolled it back.
       }
+      if (isFull(error)) this.#cutLog();
       // What the log had no room for isn't in it; after other failures the disk may have it nevertheless.
       throw sqliteError(error, folder, isCommitting && !isFull(error) ? 'unknown' : 'no');
+    }
+  }
+
+  /** Gives back what the log has taken of a disk that is full now: with some luck enough to remove sessions. */
+  #cutLog(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // Not before there's room.
     }
   }
 

@@ -1,5 +1,6 @@
 import { VivariumError } from '../errors/errors.ts';
 import { isDiskError } from '../util/disk-error.ts';
+import { Conflict } from './sql-database.ts';
 import { type StoreErrorOptions, storeError } from './store-errors.ts';
 
 /** SQLite's result code without its extension; undefined for other errors. */
@@ -32,6 +33,8 @@ export function sqliteError(
   if (error instanceof VivariumError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const options = { cause: error, stored };
+  // Nobody does anything at the same time: an index must be wrong.
+  if (error instanceof Conflict) return damagedError(folder, text, options);
   if (isDiskError(error)) {
     return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code ?? '')
       ? fullError(folder, text, options)
@@ -47,11 +50,7 @@ export function sqliteError(
       return storeError('locked', `other processes have held the store in ${folder} for too long.`, options);
     case corrupt:
     case notADatabase:
-      return storeError(
-        'damaged',
-        `the database in ${folder} is damaged (${text}). Restore the folder from a backup; or move it away to begin anew, without its sessions.`,
-        options,
-      );
+      return damagedError(folder, text, options);
     case readOnly:
     case cantOpen:
     case ioError:
@@ -61,10 +60,18 @@ export function sqliteError(
         options,
       );
     default:
-      return storeError('refused', `the database in ${folder} refused: ${text}.`, options);
+      // Of a schema that can't be read SQLite has only words.
+      return /malformed|unsupported file format|no such (table|column)/.test(text)
+        ? damagedError(folder, text, options)
+        : storeError('refused', `the database in ${folder} refused: ${text}.`, options);
   }
 }
 
 function fullError(folder: string, text: string, options: StoreErrorOptions): Error {
   return storeError('full', `the disk of ${folder} is full (${text}): make room, and try again.`, options);
+}
+
+function damagedError(folder: string, text: string, options: StoreErrorOptions): Error {
+  const way = 'Restore the folder from a backup; or move it away to begin anew, without its sessions.';
+  return storeError('damaged', `the database in ${folder} is damaged (${text}). ${way}`, options);
 }

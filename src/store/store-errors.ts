@@ -87,7 +87,7 @@ export function storeError(
 ): InternalError {
   const state =
     stored === 'no'
-      ? 'This call has changed nothing; what was stored before is untouched.'
+      ? `This call has changed nothing${reason === 'damaged' ? '' : '; what was stored before is untouched'}.`
       : "It isn't known whether this call was stored: it is so wholly or not at all.";
   return new InternalError('store', `${message} ${state}`, {
     cause,

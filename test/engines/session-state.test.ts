@@ -341,7 +341,7 @@ await asyncio.sleep(0)
       await worker.rewind();
     });
 
-    it('refuses what is not a delta, is for another image, or does not fit', async () => {
+    it('T42: refuses what is not a delta, is for another image, or does not fit', async () => {
       await hold(worker, 'x = 1');
       const { delta } = await worker.freeze({ tasks: 'keep' });
       const { header, blobs } = delta;

@@ -341,6 +341,27 @@ it('has one interpreter for its whole life', async () => {
   });
 });
 
+it('says so when only the kernel can tell that its image is another build, and can be reset', async () => {
+  const here = world();
+  const one = host(here).runtime;
+  const session = await one.session('a', { image: 'numpy' });
+  await session.run('set x 1');
+  await one.close();
+  const images = { find: async () => ({ ...fakeImage('rebuilt'), lockHash: 'numpy' }) };
+  const { runtime } = host(here, {}, { images });
+  const again = await runtime.session('a', { image: 'numpy' });
+  await expect(again.run('get x')).rejects.toMatchObject({
+    code: 'session_image',
+    message: expect.stringMatching(
+      /another build of the image 'numpy', and fits that one only\. .*reset\(\)/,
+    ),
+    details: { image: 'numpy', pyodide: 'fake' },
+  });
+  expect(again.revision).toBe(1);
+  await again.reset();
+  expect(await resultOf(again.run('all'))).toEqual({});
+});
+
 it('cancels or refuses pending tasks as asked, or keeps them', async () => {
   const { runtime, told } = subject();
   const keep = await runtime.session('keep');

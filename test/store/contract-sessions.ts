@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { maxMetaBytes, maxNameBytes, type SessionStore } from '../../src/store/store.ts';
-import { begin, blob, bytes, key, minute, none, rejects, type SubjectKind, state } from './subject.ts';
+import { blob } from './contents.ts';
+import { begin, bytes, key, minute, none, rejects, type SubjectKind, state } from './subject.ts';
 
 /** What every store must do: what there is beside leases and states. */
 export function sessionsContract({ make, isShared }: SubjectKind): void {

@@ -1,8 +1,9 @@
 /** What every store must do. */
 import { describe, expect, it } from 'vitest';
 import type { Revision, SessionStore } from '../../src/store/store.ts';
+import { blob } from './contents.ts';
 import { sessionsContract } from './contract-sessions.ts';
-import { begin, blob, bytes, key, minute, none, rejects, type SubjectKind, state } from './subject.ts';
+import { begin, bytes, key, minute, none, rejects, type SubjectKind, state } from './subject.ts';
 
 export function storeContract(kind: SubjectKind): void {
   const { make, isShared } = kind;

@@ -62,10 +62,18 @@ export class PostgresServer implements AsyncDisposable {
   async start(): Promise<void> {
     this.#log = '';
     this.#pid = Number(await this.#tell('start'));
-    while (!this.#log.includes('ready to accept connections')) {
-      if (this.#guardian.exitCode !== null) throw new Error(this.#log);
-      await Promise.race([once(this.#guardian.stderr, 'data'), once(this.#guardian, 'exit')]);
-    }
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (this.#log.includes('ready to accept connections')) resolve();
+        else if (this.#guardian.exitCode !== null) reject(new Error(this.#log));
+        else return;
+        this.#guardian.stderr.off('data', look);
+        this.#guardian.off('exit', look);
+      };
+      this.#guardian.stderr.on('data', look);
+      this.#guardian.on('exit', look);
+      look();
+    });
   }
 
   /** `QUIT`: at once, as in a crash. `INT`: connections are told. */

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import type { Lease, Revision, SessionKey, SessionStore } from '../../src/store/store.ts';
 import type { StoreOptions } from '../../src/store/store-options.ts';
+import type { Blob } from './contents.ts';
 
 /** One place where sessions are stored, empty at first. */
 export interface StoreSubject extends AsyncDisposable {
@@ -33,10 +33,6 @@ export class Opened implements AsyncDisposable {
   }
 }
 
-export function sha256(bytes: Uint8Array | string): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
 export const minute = 60_000;
 export const none: ReadonlyMap<string, Uint8Array> = new Map();
 
@@ -47,13 +43,6 @@ export const key = (id: string, tenant = ''): SessionKey => ({ tenant, id });
 export async function begin(store: SessionStore, id: string, owner = 'host', tenant = ''): Promise<Lease> {
   const options = { owner, ttlMs: minute, create: { image: 'std' } };
   return (await store.acquire(key(id, tenant), options)).lease;
-}
-
-export type Blob = readonly [hash: string, bytes: Uint8Array];
-
-/** What stands for compressed bytes: stores don't look inside. */
-export function blob(seed: number, size: number): Blob {
-  return [sha256(`${seed}:${size}`), new Uint8Array(size).fill(seed)];
 }
 
 export function state(

@@ -84,7 +84,26 @@ describe.skipIf(mirror === undefined)(`sessions (wheels missing: ${missing.join(
       expect(new TextDecoder().decode(await session.files.read('notes.txt'))).toBe('first\nsecond\n');
     });
 
-    it('are at the revision of the last completed run after kill -9 of the host', async () => {
+    it('T40: of two tenants with one id are two', async () => {
+      await using runtime = await createRuntime(options('node'));
+      const [one, two] = [
+        await runtime.session('same', { tenant: 'one' }),
+        await runtime.session('same', { tenant: 'two' }),
+      ];
+      await one.run('marker = "of one"\nopen("marker", "w").write(marker)');
+      const { value } = await two.run('import os\n("marker" in globals(), os.path.exists("marker"))');
+      expect(value).toEqual([false, false]);
+      expect(await two.files.stat('marker')).toBe(undefined);
+      const ids = (await runtime.sessions({ tenant: 'two' })).map(({ tenant, id }) => [tenant, id]);
+      expect(ids).toEqual([['two', 'same']]);
+      // What one has exported is nothing to the other.
+      const bytes = await one.export();
+      await expect(runtime.session('stolen', { tenant: 'two', bytes })).rejects.toMatchObject({
+        code: 'session_bytes',
+      });
+    });
+
+    it('F04: are at the revision of the last completed run after kill -9 of the host', async () => {
       const child = spawn(process.execPath, [host, JSON.stringify(options('deno')), 'killed'], {
         stdio: ['pipe', 'pipe', 'inherit'],
       });

@@ -41,7 +41,7 @@ function start(name: string): { child: ChildProcessByStdio<null, Readable, null>
   return { child, acks };
 }
 
-it('two hosts on one Postgres never run one session twice, and lose nothing', async () => {
+it('F12: two hosts on one Postgres never run one session twice, and lose nothing', async () => {
   const hosts = ['one', 'two'].map(start);
   const codes = await Promise.all(hosts.map(async ({ child }) => (await once(child, 'close'))[0] as unknown));
   expect(codes).toEqual([0, 0]);
