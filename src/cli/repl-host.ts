@@ -45,6 +45,8 @@ export function createReplHost(): ReplHost {
       });
     },
     versions,
+    // Whoever waits can interrupt it; an operator's limit is one all the same.
+    timeoutMs: env.VIVARIUM_TIMEOUT ? undefined : Number.POSITIVE_INFINITY,
     colours: stderr.isTTY === true && !env.NO_COLOR,
     stdoutIsTerminal: stdout.isTTY === true,
   };

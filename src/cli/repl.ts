@@ -34,6 +34,8 @@ export interface ReplHost extends Desk {
   interactive: boolean;
   openLines(complete: (line: string) => Promise<Completion>): LineSource;
   versions(): Promise<Versions>;
+  /** Wall time of a line, when the request has none; undefined: as of any run. */
+  timeoutMs: number | undefined;
   /** Whether stderr shows colours. */
   colours: boolean;
   stdoutIsTerminal: boolean;
@@ -191,7 +193,7 @@ class Prompt {
   }
 
   async #execute(code: string, then?: (execution: Execution) => void): Promise<number> {
-    const { timeout = Number.POSITIVE_INFINITY, figures, quiet = false } = this.#request;
+    const { timeout = this.#host.timeoutMs, figures, quiet = false } = this.#request;
     const { colours } = this.#host;
     this.#run = this.#session.run(code, {
       interactive: true,

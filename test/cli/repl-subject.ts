@@ -74,6 +74,7 @@ export function startRepl({ request, text, run, fake, host }: ReplSubjectOptions
         return new PipedLines(input);
       },
       versions: async () => ({ vivarium: '1.2.3', python: '3.99.1', pyodide: '9.9.9' }),
+      timeoutMs: Infinity,
       colours: false,
       stdoutIsTerminal: false,
       ...host,

@@ -81,6 +81,15 @@ test('nothing limits how long a line may take', async () => {
     },
   });
   expect([await done, timeoutMs]).toEqual([0, 0]);
+  const usual = startRepl({
+    text: 'a',
+    host: { timeoutMs: undefined },
+    run: ({ message }) => {
+      ({ timeoutMs } = message.limits);
+      return {};
+    },
+  });
+  expect([await usual.done, timeoutMs]).toEqual([0, 60_000]);
 });
 
 test('the session: its name, image and packages', async () => {
