@@ -63,6 +63,7 @@ for (const image of [true, 'numpy'] as const) {
   for (const { runtime } of runtimes) {
     await runtime.warm();
     for (let i = 0; i < 100; i += 1) await run(runtime, code, value);
+    for (const { pid } of runtime.stats().workers) if (pid !== undefined) results.workerPids.add(pid);
   }
   for (let round = 0; round < rounds; round += 1) {
     for (const { name, runtime } of runtimes) {
@@ -97,7 +98,8 @@ const text = ['| what | which | median | p99 | n | more |', '|---|---|---|---|--
 console.log(text);
 if (!values.quick && values.against !== undefined) {
   const date = new Date().toISOString().slice(0, 10);
-  const json = `${JSON.stringify({ format: 1, date, machine: machine(), rows })}\n`;
+  const pids = { main: process.pid, workers: [...results.workerPids] };
+  const json = `${JSON.stringify({ format: 1, date, quick: false, machine: machine(), pids, rows, skipped: [] })}\n`;
   assertAnonymous(json);
   writeFileSync(new URL(`results/hardening-${date}.json`, import.meta.url), json);
   writeSection('hardening', text);

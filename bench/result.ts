@@ -1,7 +1,7 @@
 import type { Machine } from './machine.ts';
 import { rounded, type Summary, summarize } from './stats.ts';
 
-export type Unit = 'ms' | 'runs/s' | 'MB';
+export type Unit = 'ms' | 'runs/s' | 'MB' | 'KB';
 
 /** One row: who, what, and every sample. */
 export interface Row extends Summary {

@@ -28,6 +28,7 @@ async function rewound(worker: Worker, code: string): Promise<RewoundMessage> {
       stdin: '',
       globals: '["d"]',
       files: [],
+      purpose: 'program',
       after: 'rewind',
       seed: null,
       figures: 'png',

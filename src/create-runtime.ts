@@ -1,9 +1,11 @@
 import type { Engine } from './engines/engine.ts';
+import { UsageError } from './errors/errors.ts';
 import { type ImageSource, stdlibImage } from './packages/image-source.ts';
 import type { Hint, ImageFinder, Installer } from './pool/images.ts';
 import { LocalRuntime } from './pool/local-runtime.ts';
 import { type ResolvedRuntimeOptions, resolveRuntimeOptions } from './pool/runtime-options.ts';
 import { Telemetry } from './pool/telemetry.ts';
+import type { SessionStore } from './store/store.ts';
 import { type Clock, systemClock } from './util/clock.ts';
 
 export interface RuntimeParts {
@@ -21,11 +23,13 @@ export interface RuntimeParts {
   /** Without it nothing is installed while a run lasts. */
   installer?: Installer;
   hint?: Hint;
+  /** What sessions are kept in; called with the first one. Without it there are none. */
+  openStore?: () => Promise<SessionStore>;
 }
 
 /** Wires an engine and a pool; every platform's `createRuntime` comes down to this. */
 export function assembleRuntime(parts: RuntimeParts): LocalRuntime {
-  const { engine, images, installer, hint } = parts;
+  const { engine, images, installer, hint, openStore = noStore } = parts;
   const options = parts.options ?? resolveRuntimeOptions();
   return new LocalRuntime({
     engine,
@@ -37,5 +41,12 @@ export function assembleRuntime(parts: RuntimeParts): LocalRuntime {
     images,
     installer,
     hint,
+    // Few need it: a cold start counts.
+    sessions: async (pool, context) =>
+      new (await import('./sessions/sessions.ts')).Sessions(pool, context, openStore),
   });
+}
+
+function noStore(): Promise<never> {
+  return Promise.reject(new UsageError('usage', 'This runtime keeps no sessions.'));
 }

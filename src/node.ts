@@ -4,6 +4,7 @@ import type { CatalogOptions, FindOptions, ImportedPackage } from './catalog/cat
 import { hintOf } from './catalog/hints.ts';
 import type { Images, WorkOptions } from './catalog/images.ts';
 import type { RuntimePackages } from './catalog/runtime-packages.ts';
+import type { Versions } from './catalog/versions.ts';
 import { assembleRuntime } from './create-runtime.ts';
 import type { DiagnoseOptions } from './engines/diagnose.ts';
 import type { Engine } from './engines/engine.ts';
@@ -24,9 +25,11 @@ export type { ImportedPackage } from './catalog/catalog.ts';
 export type { Pruned, PruneOptions } from './catalog/image-files.ts';
 export type { ImageContent, ImageInfo, ImageState } from './catalog/image-info.ts';
 export type { BuiltImage, ImageBuildRequest, Images, WorkOptions } from './catalog/images.ts';
+export type { Versions } from './catalog/versions.ts';
 export type { DiagnoseOptions } from './engines/diagnose.ts';
 export type { Lock, LockedPackage, WheelSource } from './packages/lock.ts';
 export type { Logger, RecycleOptions, RuntimeOptions } from './pool/runtime-options.ts';
+export type { SessionSettings } from './pool/session-settings.ts';
 export type { ProbeOptions, SecurityReport } from './probes/probe-security.ts';
 export type { ProbeResult } from './probes/run-probes.ts';
 export type { Diagnosis } from './runtime.ts';
@@ -76,6 +79,16 @@ async function assemble(options: ResolvedRuntimeOptions, work: WorkOptions): Pro
       install: async (requirements, context) => (await load()).installer.install(requirements, context),
     },
     hint: hintOf,
+    openStore: async () => {
+      const [{ openStore }, { defaultStore }] = await Promise.all([
+        import('./store/open-store.ts'),
+        import('./store/default-store.ts'),
+      ]);
+      const { store = defaultStore(), maxCount, maxBytes, maxTotalBytes } = options.sessions;
+      return openStore(store, {
+        limits: { maxSessions: maxCount, maxSessionBytes: maxBytes, maxTotalBytes },
+      });
+    },
   });
 }
 
@@ -196,6 +209,11 @@ function given({ signal, onProgress }: WorkOptions): FindOptions {
 }
 
 // ---- engines -------------------------------------------------------------------------------------------------------
+
+/** Of this package, and of what it runs. */
+export async function versions(): Promise<Versions> {
+  return (await import('./catalog/versions.ts')).readVersions();
+}
 
 /** What a runtime needs on this machine, whether it is there, and the command that mends it. */
 export async function diagnose(options?: DiagnoseOptions): Promise<Diagnosis[]> {

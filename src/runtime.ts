@@ -1,7 +1,8 @@
 /**
- * What every caller programs against. Types only, no imports: a local pool, a browser and a remote server all
- * implement `Runtime`.
+ * What every caller programs against. Types only: a local pool, a browser and a remote server all implement `Runtime`.
  */
+
+import type { Session, SessionInfo, SessionOptions } from './session.ts';
 
 /** One user frame of a Python traceback, outermost first. Lines and columns count from 1. */
 export interface PythonFrame {
@@ -153,7 +154,7 @@ export interface ExecutionTimings {
   installMs: number;
   /** Processor time used while the run lasted. */
   cpuMs: number;
-  /** Storing a session; 0 without one. */
+  /** Freezing a session and storing it; 0 without one. */
   persistMs: number;
   totalMs: number;
 }
@@ -196,6 +197,10 @@ export interface Execution {
     image: string;
     lost: boolean;
   };
+  /** Of a run of a session: the revision that it's at now. */
+  readonly session?: { readonly id: string; readonly revision: number };
+  /** Of a run with `sessionBytes`: what the next one is given. Absent when the worker was lost: what was given is still good. */
+  readonly sessionBytes?: Uint8Array;
   /** All of stdout as one string. */
   readonly stdout: string;
   readonly stderr: string;
@@ -269,6 +274,11 @@ export interface RunOptions extends SomeLimits {
   image?: string | undefined;
   /** Requirements (PEP 508) that are frozen into the run's interpreter. Rejects with `InstallError`. */
   packages?: readonly string[] | undefined;
+  /**
+   * Runs where another run left off that gave these as its `execution.sessionBytes`; empty to begin. Nothing of it is kept
+   * here. `isolation` has no effect. Rejects with `session_bytes`, `session_image`, `not_freezable`.
+   */
+  sessionBytes?: Uint8Array | undefined;
   /** How figures of matplotlib that are open at the end come back. Default `png`. */
   figures?: 'png' | 'svg' | undefined;
   /** Seeds `random` (and `numpy.random` when it is imported) instead of fresh entropy. */
@@ -330,7 +340,27 @@ export type RuntimeEvent =
   | { type: 'circuit'; open: boolean; error?: Error }
   | { type: 'progress'; progress: Progress }
   | { type: 'warning'; message: string }
-  | { type: 'drain' };
+  | { type: 'drain' }
+  | SessionEvent;
+
+/** Why a session gave its worker back: asked by a caller, unused for some time, others wanted the worker, or the runtime is closed. */
+export type FreezeReason = 'call' | 'idle' | 'wanted' | 'close';
+
+/** `bytes`: of the delta, as it was read or written: compressed, and without what was stored before. */
+export type SessionEvent =
+  | { type: 'session:thaw'; session: string; tenant: string; worker: string; ms: number; bytes: number }
+  | { type: 'session:save'; session: string; tenant: string; revision: number; ms: number; bytes: number }
+  | {
+      type: 'session:freeze';
+      session: string;
+      tenant: string;
+      worker: string;
+      reason: FreezeReason;
+      ms: number;
+    }
+  | { type: 'session:cull'; session: string; tenant: string }
+  /** What came after that revision is lost. */
+  | { type: 'session:lost'; session: string; tenant: string; revision: number; error: Error };
 
 export interface WorkerStats {
   id: string;
@@ -350,6 +380,8 @@ export interface RuntimeStats {
   workers: WorkerStats[];
   queued: number;
   running: number;
+  /** Sessions that have a worker. */
+  residents: number;
   /** Runs that a worker took. */
   started: number;
   /** Runs that ended with an execution, whatever its status. */
@@ -367,6 +399,9 @@ export interface RuntimeStats {
   recycled: number;
   rewinds: number;
   healthChecks: number;
+  /** Sessions that were given a worker, and that gave one back. */
+  thaws: number;
+  freezes: number;
 }
 
 export interface WorkerHealth {
@@ -382,6 +417,18 @@ export interface Runtime extends AsyncDisposable {
   readonly lastError: Error | undefined;
   /** Runs `code` on a clean interpreter. Python's exceptions are in the `Execution`; failures of the system reject. */
   run(code: string, options?: RunOptions): Run;
+  /**
+   * Opens a session, or begins it. Several that open the same one here have it together. Rejects with `SessionError`:
+   * `session_busy` when another host has it, `session_not_found`, `session_exists`, `session_limit`, `session_image`, `session_bytes`.
+   */
+  session(id: string, options?: SessionOptions): Promise<Session>;
+  /** All that are in the store, of a tenant if it's given, by tenant and id. */
+  sessions(options?: { tenant?: string | undefined }): Promise<SessionInfo[]>;
+  /**
+   * Ends a session for good, without opening it: its image may be gone. Rejects with `session_not_found`, and with `session_busy`
+   * when another host has it.
+   */
+  removeSession(id: string, options?: { tenant?: string | undefined }): Promise<void>;
   stats(): RuntimeStats;
   /** Starts the pool ahead of the first run; resolves when its first worker is ready. */
   warm(): Promise<void>;
@@ -399,6 +446,7 @@ export interface Runtime extends AsyncDisposable {
   /**
    * Ends every worker. Runs under way get `graceMs` (default 5000). Queued ones reject with `closed`; nobody has to
    * await them: such a rejection is never an unhandled one. A later call with a shorter grace period hastens the first.
+   * Sessions are frozen; those that aren't within the grace period are at the revision that was stored last.
    */
   close(options?: { graceMs?: number | undefined }): Promise<void>;
 }

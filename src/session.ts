@@ -29,10 +29,21 @@ export interface SessionOptions {
 }
 
 /** As of `Runtime.run`, but that a session has one tenant, one interpreter and keeps its state. */
-export type SessionRunOptions = Omit<
-  RunOptions,
-  'isolation' | 'tenant' | 'image' | 'packages' | 'sessionBytes'
->;
+export interface SessionRunOptions
+  extends Omit<RunOptions, 'isolation' | 'tenant' | 'image' | 'packages' | 'sessionBytes'> {
+  /**
+   * True: as entered at Python's prompt. What its expressions come to is printed, the last of them is kept as `_`, and the execution has no
+   * value. Default false.
+   */
+  interactive?: boolean | undefined;
+}
+
+/** What the last word of a source may be. */
+export interface Completion {
+  readonly word: string;
+  /** In order; each begins with the word. */
+  readonly matches: readonly string[];
+}
 
 /** A point of a session's history that it can go back to. */
 export interface Checkpoint {
@@ -90,6 +101,10 @@ export interface Session extends AsyncDisposable {
   readonly files: SessionFiles;
   /** Runs `code` where the earlier runs left off. Runs are strictly one after another. */
   run(code: string, options?: SessionRunOptions): Run;
+  /** Whether `code` is whole, or needs more lines; `invalid`: none would help. For a prompt: it's no run, and leaves the revision as it is. */
+  check(code: string): Promise<'complete' | 'incomplete' | 'invalid'>;
+  /** What `code` may go on with, by the names that are there. Likewise. */
+  complete(code: string): Promise<Completion>;
   /** Stores its state, and gives its worker back. The next run thaws it. Rejects with `not_freezable` and names what is in the way. */
   freeze(): Promise<void>;
   /** Another session that begins with this one's present state. Rejects with `session_exists`. */

@@ -6,11 +6,22 @@ import { type ImageSource, stdlibImage } from './packages/image-source.ts';
 import type { Hint, ImageFinder, Installer } from './pool/images.ts';
 import { type RuntimeOptions, resolveRuntimeOptions } from './pool/runtime-options.ts';
 import type { Runtime } from './runtime.ts';
+import { MemoryStore } from './store/memory-store.ts';
+import type { SessionStore } from './store/store.ts';
 import { type Clock, systemClock } from './util/clock.ts';
 
 export type { Usage } from './engines/engine.ts';
 export { FakeEngine } from './engines/fake/fake-engine.ts';
-export type { FakeAsk, FakeBoot, FakeOutcome, FakeRun, FakeScript } from './engines/fake/fake-script.ts';
+export type {
+  FakeAsk,
+  FakeBoot,
+  FakeOutcome,
+  FakeRun,
+  FakeScript,
+  FakeWork,
+  FakeWorkOutcome,
+} from './engines/fake/fake-script.ts';
+export type { FakeState } from './engines/fake/fake-state.ts';
 export type { FakeWorker } from './engines/fake/fake-worker.ts';
 export type { ImageSource } from './packages/image-source.ts';
 export type { Hint, ImageFinder, ImageRequest, Installed, Installer } from './pool/images.ts';
@@ -30,6 +41,8 @@ export interface FakeRuntimeOptions extends FakeScript {
   /** Answers what runs ask to install. Default: nothing is installed. */
   installer?: Installer;
   hint?: Hint;
+  /** What sessions are kept in: closed with the runtime. Default: memory of its own. */
+  store?: () => Promise<SessionStore>;
 }
 
 /** A runtime whose workers do what a script says. */
@@ -49,7 +62,15 @@ export function createFakeRuntime(fake: FakeRuntimeOptions = {}): FakeRuntime {
   const one = size === undefined && minWorkers === undefined && maxWorkers === undefined;
   const options = resolveRuntimeOptions({ ...fake.options, ...(one ? { size: 1 } : {}) });
   const { image, images = anyImage, installer, hint } = fake;
-  const parts = { ...(image && { image }), ...(installer && { installer }), ...(hint && { hint }) };
+  const { maxCount, maxBytes, maxTotalBytes } = options.sessions;
+  const limits = { maxSessions: maxCount, maxSessionBytes: maxBytes, maxTotalBytes };
+  const memory = async () => new MemoryStore({ limits, now: () => clock.now() });
+  const parts = {
+    ...(image && { image }),
+    ...(installer && { installer }),
+    ...(hint && { hint }),
+    openStore: fake.store ?? memory,
+  };
   const runtime = assembleRuntime({ engine, options, clock, random: () => 0.5, images, ...parts });
   return Object.assign(runtime, { engine });
 }

@@ -57,11 +57,15 @@ class Request:
             "code": self.code,
             "filename": "<run>",
             "argv": [],
+            "baseEnv": {},
             "env": {},
             "globals": ["d"],
             "seed": None,
             "valueBytes": 1_000_000,
             "keep": False,
+            "hold": False,
+            "resumed": False,
+            "purpose": "program",
             **self.options,
             "parts": [len(part) for part in self.parts],
         }
@@ -94,7 +98,7 @@ def parse_frames(data: bytes) -> list[Reply]:
         if header["kind"] == "ask":
             asks.append(header["question"])
             continue
-        value = None if header["value"] is None else json.loads(parts[header["value"]])
+        value = None if header.get("value") is None else json.loads(parts[header["value"]])
         replies.append(Reply(header, displays, value, parts, asks))
         displays, asks = [], []
     return replies

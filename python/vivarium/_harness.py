@@ -30,10 +30,12 @@ from ._display import (
 from ._entropy import find_generators, forget_names, reseed
 from ._figures import begin_figures, install_figures, show_figures
 from ._guard import guard
+from ._held import Held
 from ._install import connect, install
 from ._loop import RunLoop, install_loop
 from ._magics import compile_without_magics
 from ._pristine import pristine as __builtins__  # noqa: F401
+from ._prompt import check, compile_interactively, complete
 from ._repr import safe_repr
 from ._streams import flush_streams, install_streams
 from ._traceback import WireError, describe, describe_briefly, message_of
@@ -74,6 +76,8 @@ _pristine_state = False
 # Kept until the next one: the rewind drops what it holds without a finalizer. Freeing a value that is nested
 # deeply would overflow the stack.
 _last_run: "_Run | None" = None
+# Set by a session's first run.
+_held: Held | None = None
 
 
 def boot(sleep: HostSleep, channel_fd_in: int, channel_fd_out: int) -> None:
@@ -106,8 +110,7 @@ def rehearse(codes: list[str], times: int) -> None:
     """
     global _execution_count
     for code in codes * times:
-        header = {"code": code, "filename": "<rehearsal>", "argv": [], "env": {}, "globals": ["d"]}
-        run = _Run({**header, "seed": None, "valueBytes": 1 << 20, "keep": True}, [])
+        run = _Run(_own_header(code, "<rehearsal>"), [])
         _perform_unseen(run)
         run.result()
     _execution_count = 0
@@ -115,10 +118,15 @@ def rehearse(codes: list[str], times: int) -> None:
 
 def warm_up(code: str, filename: str) -> str | None:
     """Runs a script as `rehearse` does, once; returns the last line of its traceback when it fails."""
-    header = {"code": code, "filename": filename, "argv": [], "env": {}, "globals": ["d"]}
-    run = _Run({**header, "seed": None, "valueBytes": 1 << 20, "keep": True}, [])
+    run = _Run(_own_header(code, filename), [])
     _perform_unseen(run)
     return run.failure
+
+
+def _own_header(code: str, filename: str) -> dict[str, Any]:
+    empty = {"argv": [], "baseEnv": {}, "env": {}, "globals": ["d"], "seed": None}
+    kind = {"keep": True, "hold": False, "resumed": False, "purpose": "program"}
+    return {**empty, **kind, "code": code, "filename": filename, "valueBytes": 1 << 20}
 
 
 def _perform_unseen(run: "_Run") -> None:
@@ -157,10 +165,14 @@ def settle() -> None:
 def _renew() -> None:
     """Undoes what a former run may have done to what the next one is given."""
     install_streams()
+    _forget_folders()
+    forget_names()
+
+
+def _forget_folders() -> None:
     _invalidate_caches()
     # A finder of the image has seen this folder as it was then, and files there may bear the same time.
     _importers.pop(_getcwd(), None)
-    forget_names()
 
 
 def execute() -> None:
@@ -170,15 +182,47 @@ def execute() -> None:
     run: _Run | None = None
     try:
         header, parts = _channel.receive_views()
-        _last_run = run = _Run(header, parts)
-        run.perform()
-        fields, buffers = run.result()
+        if "tasks" in header:
+            fields, buffers = _settle_tasks(header["tasks"] == "cancel"), []
+        elif header["purpose"] in ("check", "complete"):
+            fields, buffers = _assist(header)
+        else:
+            _last_run = run = _Run(header, parts)
+            run.perform()
+            fields, buffers = run.result()
     except BaseException as error:
         if run is not None:
             # Most likely memory has run out: let go of what the run holds.
             run.namespace.clear()
         fields, buffers = _result(describe_briefly(error, message_of(error))), []
     _channel.send(fields, buffers)
+
+
+def _settle_tasks(cancel: bool) -> str:
+    """Of a session that is to be frozen."""
+    cancelled, left = ([], []) if _held is None else _held.settle_tasks(cancel)
+    return f'"kind":"result","cancelled":{to_json(cancelled)},"left":{to_json(left)}'
+
+
+def _assist(header: dict[str, Any]) -> tuple[str, list[Bytes]]:
+    """Answers what a prompt asks between the runs of a session."""
+    if header["resumed"]:
+        forget_names()
+        reseed(None)
+    answers: list[Encoded] = []
+
+    def answer() -> None:
+        source: str = header["code"]
+        namespace = {} if _held is None else _held.main.__dict__
+        found = check(source) if header["purpose"] == "check" else complete(source, namespace)
+        answers.append(encode_value(found, header["valueBytes"]))
+
+    raised = guard.call(answer)
+    guard.call(flush_streams)
+    if raised is not None:
+        return _result(describe_briefly(raised, message_of(raised))), []
+    [encoded] = answers
+    return _result(None, value="0"), [encoded.json.encode("ascii"), *encoded.parts]
 
 
 class _Run:
@@ -191,7 +235,11 @@ class _Run:
         self._parts = parts
         self._filename: str = header["filename"]
         self._keep: bool = header["keep"]
-        self._loop = RunLoop()
+        self._hold: bool = header["hold"]
+        self._compile = compile_interactively if header["purpose"] == "prompt" else _compile
+        if self._hold and self._filename == "<run>":
+            self._filename = f"<cell {_execution_count}>"
+        self._loop = _held.loop if self._hold and _held is not None else RunLoop()
         self._code: CodeType | None = None
         self._coroutine: Any = None
         self._value: object = None
@@ -204,17 +252,26 @@ class _Run:
         self.namespace: dict[str, Any] = {}
 
     def perform(self) -> None:
-        env = self._header["env"]
-        former_env = {name: _environ.get(name) for name in env} if self._keep and env else {}
+        former_env = self._former_env()
         raised = guard.call(self._prepare) or guard.call(self._evaluate)
         if raised is None and self._value is not None:
             raised = guard.call(self._convert)
         if raised is not None:
             self._fail(raised)
         guard.call(self._end)
+        if former_env:
+            guard.call(_restore_env, former_env)
         if self._keep:
-            guard.call(self._clean, former_env)
+            guard.call(self._clean)
             guard.call(flush_streams)
+
+    def _former_env(self) -> dict[str, str | None]:
+        """What is put back when it has ended. A session keeps what it began with or has changed."""
+        base, own = self._header["baseEnv"], self._header["env"]
+        if self._hold:
+            first = base if _held is None else {}
+            return {name: first.get(name, _environ.get(name)) for name in own}
+        return {name: _environ.get(name) for name in {**base, **own}} if self._keep else {}
 
     def result(self) -> tuple[str, list[Bytes]]:
         encoded = self._encoded
@@ -237,19 +294,29 @@ class _Run:
         return None if error is None else f"{error['name']}: {error['value']}"
 
     def _prepare(self) -> None:
-        global _pristine_state
+        global _pristine_state, _held
         fresh, _pristine_state = _pristine_state, False
         header = self._header
         code: str = header["code"]
         filename = self._filename
-        if not fresh:
+        held = _held if self._hold else None
+        if held is not None:
+            # What it has made of its surroundings is its own; only files may have come in between.
+            _forget_folders()
+        elif not fresh:
             _renew()
-        reseed(header["seed"])
+        if header["resumed"]:
+            forget_names()
+        if held is None or header["resumed"] or header["seed"] is not None:
+            reseed(header["seed"])
         begin_figures(header.get("figures", "png"))
         sys.argv = [filename, *header["argv"]]
-        for name, value in header["env"].items():
+        base = header["baseEnv"] if held is None else {}
+        for name, value in {**base, **header["env"]}.items():
             _environ[name] = value
-        module = ModuleType("__main__")
+        module = ModuleType("__main__") if held is None else held.main
+        if self._hold:
+            _held = held or Held(module, self._loop)
         _modules["__main__"] = module
         self.namespace = namespace = module.__dict__
         namespace["__file__"] = filename
@@ -265,17 +332,17 @@ class _Run:
         source: str = self._header["code"]
         refused: SyntaxError | None = None
         try:
-            code = _compile(source, self._filename)
+            code = self._compile(source, self._filename)
         except SyntaxError as error:
             refused = error
         if refused is not None:
             # Not within `except`: what it raises would hang on that error.
-            code, requirements = compile_without_magics(source, self._filename, refused, _compile)
+            code, requirements = compile_without_magics(source, self._filename, refused, self._compile)
             install(requirements)
         self._code = code
         if code.co_flags & _CO_COROUTINE:
             self._coroutine = eval(code, namespace)
-            self._loop.run(self._coroutine)
+            self._loop.run(self._coroutine, held=self._hold)
         else:
             exec(code, namespace)
         self._value = namespace.pop(_VALUE_NAME, None)
@@ -325,27 +392,31 @@ class _Run:
         self._error = describe_briefly(error, message_of(error))
 
     def _end(self) -> None:
-        """What the end of a script does. Pending tasks are left to the rewind."""
-        self._loop.finish()
+        """What the end of a script does. Pending tasks are left to the rewind, or a session's next run."""
+        if not self._hold:
+            self._loop.finish()
         # Before matplotlib closes them, and not when time is up.
         show_figures(draw=not self._interrupted)
-        if _count_exit_functions():
+        if not self._hold and _count_exit_functions():
             _run_exit_functions()
         flush_streams()
 
-    def _clean(self, former_env: dict[str, str | None]) -> None:
+    def _clean(self) -> None:
         """Lets go of everything the run named, while its output still counts as its own."""
-        for name, value in former_env.items():
-            if value is None:
-                _environ.pop(name, None)
-            else:
-                _environ[name] = value
         self._loop.close()
         self._value = self._coroutine = self._code = None
         self.namespace.clear()
         _modules["__main__"] = ModuleType("__main__")
         _sources.pop(self._filename, None)
         _collect()
+
+
+def _restore_env(former: dict[str, str | None]) -> None:
+    for name, value in former.items():
+        if value is None:
+            _environ.pop(name, None)
+        else:
+            _environ[name] = value
 
 
 def _compile(source: str, filename: str) -> CodeType:

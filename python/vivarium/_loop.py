@@ -110,10 +110,18 @@ class RunLoop:
     def __init__(self) -> None:
         self._loop: BlockingEventLoop | None = None
 
-    def run(self, coroutine: Any) -> object:
+    def run(self, coroutine: Any, *, held: bool = False) -> object:
+        """`held`: other runs come on this loop, in which a coroutine that failed must not go on."""
         if self._loop is None:
             self._loop = BlockingEventLoop()
-        return self._loop.run_until_complete(coroutine)
+        if not held:
+            return self._loop.run_until_complete(coroutine)
+        task = self._loop.create_task(coroutine)
+        try:
+            return self._loop.run_until_complete(task)
+        except BaseException:
+            task.cancel()
+            raise
 
     def finish(self) -> None:
         """Closes asynchronous generators; leaves tasks as they are."""
@@ -121,18 +129,31 @@ class RunLoop:
         if loop is not None and loop._asyncgens:  # type: ignore[attr-defined]
             loop.run_until_complete(loop.shutdown_asyncgens())
 
-    def close(self) -> None:
-        """Cancels what is left. Tasks that won't go are dropped without a word."""
-        loop, self._loop = self._loop, None
+    def pending(self) -> list[Any]:
+        """Tasks that haven't come to their end, in the order of their names."""
+        loop = self._loop
         if loop is None or loop.is_closed():
-            return
-        tasks = asyncio.all_tasks(loop)
+            return []
+        return sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+
+    def cancel(self) -> list[Any]:
+        """Cancels what is left; returns the tasks that won't go."""
+        tasks = self.pending()
+        loop = self._loop
+        if loop is None or not tasks:
+            return tasks
         for task in tasks:
             task.cancel()
         for _ in range(10):
             if all(task.done() for task in tasks):
                 break
             loop.run_until_complete(asyncio.sleep(0))
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-        loop.close()
+        return [task for task in tasks if not task.done()]
+
+    def close(self) -> None:
+        """Cancels what is left. Tasks that won't go are dropped without a word."""
+        for task in self.cancel():
+            task._log_destroy_pending = False
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            loop.close()

@@ -202,6 +202,7 @@ function runMessage(code: string, globals: Record<string, unknown>): Omit<RunMes
     stdin: '',
     globals: json,
     files: [],
+    purpose: 'program',
     after: 'discard',
     seed: null,
     figures: 'png',

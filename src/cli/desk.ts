@@ -15,12 +15,13 @@ export function createDesk(): Desk {
   };
 }
 
-/** Options come from flags and environment variables, so they are the caller's. */
+/** Options come from arguments, flags and environment variables, so they are the caller's. */
 export async function asUsage<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof TypeError && error.message.startsWith('createRuntime: ')) throw usage(error.message);
+    if (error instanceof TypeError && /^(createRuntime|session): /.test(error.message))
+      throw usage(error.message);
     throw error;
   }
 }

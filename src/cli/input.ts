@@ -108,7 +108,8 @@ function decode(bytes: Uint8Array, name: string): string {
   }
 }
 
-function attempt<T>(path: string, action: () => T): T {
+/** What reading a file comes to; what is wrong with the path is the caller's. */
+export function attempt<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {

@@ -3,8 +3,9 @@ import { Command, CommanderError, Option } from 'commander';
 import { VivariumError } from '../errors/errors.ts';
 import { addSourceOptions, checked, collect } from './options.ts';
 import { addImageCommand, addLockCommand } from './package-commands.ts';
-import { exitCodes, isClosedPipe, say } from './report.ts';
+import { codeOf, exitCodes, isClosedPipe, say } from './report.ts';
 import type { RunRequest } from './run.ts';
+import { addReplCommand, addSessionsCommand } from './session-commands.ts';
 import { parseDuration, parseSize } from './values.ts';
 
 const runHelp = `
@@ -20,8 +21,11 @@ Packages are frozen into the program's interpreter once, and are there at once f
 "# /// script" block in the program (PEP 723), and with --auto those that it imports. --image and --lock say by themselves
 what the interpreter holds.
 
-Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 3 packages or an image can't be had, 124 timeout,
-130 Ctrl-C, 137 out of memory, 143 SIGTERM.`;
+With --session the program runs where the last one of that session left off, with all that it had in memory and in files,
+and leaves its own for the next. The session's interpreter is chosen when it begins: by --image, --with or --auto.
+
+Exit codes: 0 fine, 1 Python error (or that of sys.exit), 2 usage, 3 packages or an image can't be had, 4 the session can't
+be had or stored, 124 timeout, 130 Ctrl-C, 137 out of memory, 143 SIGTERM.`;
 
 type RunFlags = Omit<RunRequest, 'file' | 'env' | 'with'> & {
   c?: string;
@@ -36,6 +40,7 @@ type RunFlags = Omit<RunRequest, 'file' | 'env' | 'with'> & {
 export async function main(args: readonly string[]): Promise<void> {
   // Loaded while commander parses; if it fails, the command's own import tells.
   if (args[0] === 'run') import('./run-host.ts').catch(() => undefined);
+  if (args[0] === 'repl') import('./repl-host.ts').catch(() => undefined);
   let lost: Error | undefined;
   process.stdout.on('error', (error) => {
     if (!isClosedPipe(error)) lost ??= error;
@@ -57,8 +62,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     if (error instanceof VivariumError) {
       say(process.stderr, error.message);
-      if (error.code === 'usage') return exitCodes.usage;
-      return error.code === 'install' ? exitCodes.install : exitCodes.failed;
+      return codeOf(error);
     }
     say(process.stderr, error instanceof Error ? (error.stack ?? error.message) : String(error));
     return exitCodes.failed;
@@ -98,6 +102,8 @@ async function parse(args: readonly string[]): Promise<number> {
     .addOption(
       new Option('--isolation <how>', 'what becomes of the worker').choices(['rewind', 'process', 'none']),
     )
+    .option('-s, --session <name>', 'run in this session, which begins when it is not there')
+    .option('--no-create', 'only when the session is there')
     .option('--json', 'print the whole execution as one JSON document instead of its output')
     .option('-q, --quiet', 'no messages of our own but errors')
     .option('--no-progress', 'no progress bar')
@@ -135,6 +141,8 @@ async function parse(args: readonly string[]): Promise<number> {
   const end = (exitCode: number): void => {
     code = exitCode;
   };
+  addReplCommand(program, end);
+  addSessionsCommand(program, end);
   addLockCommand(program, end);
   addImageCommand(program, end);
 

@@ -17,6 +17,8 @@ export interface OutputRules {
   folder: string;
   /** Whether a file that differs is replaced. */
   replace: boolean;
+  /** What would replace it, for messages. Default: `--force`. */
+  toReplace?: string;
   /** Whether names that begin with a dot are written: other tools may obey such files. */
   hidden: boolean;
   /** Real paths of the files that were passed in: they may come back changed. */
@@ -78,7 +80,7 @@ function writeOutput(file: OutputFile, rules: OutputRules, written: Map<string, 
     return { kind: 'unchanged', file, target };
   }
   if (!rules.replace && !(stat.isFile() && rules.inputs.has(realpathSync(target)))) {
-    return refused(`${target} exists and differs (--force replaces it)`);
+    return refused(`${target} exists and differs (${rules.toReplace ?? '--force'} replaces it)`);
   }
   replace(target, file.bytes);
   return wrote();

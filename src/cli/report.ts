@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Writable } from 'node:stream';
+import { isSessionCode } from '../errors/codes.ts';
+import type { VivariumError } from '../errors/errors.ts';
 import type { Execution, PythonErrorInfo } from '../runtime.ts';
 import { printable } from './table.ts';
 
@@ -10,11 +12,20 @@ export const exitCodes = {
   usage: 2,
   /** Packages or an image can't be had. */
   install: 3,
+  /** A session can't be had, or not be stored. */
+  session: 4,
   timeout: 124,
   interrupted: 130,
   oom: 137,
   terminated: 143,
 } as const;
+
+/** Of what was thrown. */
+export function codeOf(error: VivariumError): number {
+  if (error.code === 'usage') return exitCodes.usage;
+  if (error.code === 'install') return exitCodes.install;
+  return isSessionCode(error.code) || error.code === 'store' ? exitCodes.session : exitCodes.failed;
+}
 
 /** A message of ours on stderr. Names in it may be anybody's: a caller makes those `printable` that mustn't begin a line. */
 export function say(stderr: Writable, message: string): void {
@@ -29,7 +40,7 @@ export function isClosedPipe(error: NodeJS.ErrnoException): boolean {
 /** What a run's end means: the exit code, and what stderr shows after the program's own output. */
 export function explain(
   execution: Execution,
-  options: { quiet?: boolean; file?: readonly string[] } = {},
+  options: { quiet?: boolean; file?: readonly string[]; toPassIn?: string } = {},
 ): { code: number; text: string } {
   const { status, error, exitCode, truncated } = execution;
   const lines: string[] = [];
@@ -69,7 +80,10 @@ export function explain(
   if (cut.length > 0) lines.push(`vivarium: cut at its limit: ${cut.join(', ')}`);
   const forgotten = missingFile(execution, options.file ?? []);
   if (forgotten !== undefined && !options.quiet) {
-    lines.push(`vivarium: the program sees only files that are passed in: --file ${printable(forgotten)}`);
+    const { toPassIn = '--file' } = options;
+    lines.push(
+      `vivarium: the program sees only files that are passed in: ${toPassIn} ${printable(forgotten)}`,
+    );
   }
   return { code, text: lines.map((line) => `${line.replace(/\n$/, '')}\n`).join('') };
 }

@@ -6,7 +6,12 @@ import type { Host, RunRequest } from './run.ts';
 import { usage } from './values.ts';
 
 /** Refuses flags that say twice what the interpreter holds. */
-export function checkPackageFlags({ image, lock, auto, with: packages }: RunRequest): void {
+export function checkPackageFlags({
+  image,
+  lock,
+  auto,
+  with: packages,
+}: Pick<RunRequest, 'image' | 'lock' | 'auto' | 'with'>): void {
   const frozen = typeof image === 'string' ? '--image' : lock === undefined ? undefined : '--lock';
   if (typeof image === 'string' && lock !== undefined) throw usage('--image and --lock exclude one another');
   const more = packages.length > 0 ? '--with' : auto ? '--auto' : undefined;

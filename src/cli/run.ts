@@ -1,7 +1,8 @@
 import { realpathSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import type { ImportedPackage, WorkOptions } from '../node.ts';
-import type { Execution, Isolation, Progress, RunOptions, Runtime } from '../runtime.ts';
+import type { Execution, Progress, Runtime } from '../runtime.ts';
+import type { Session, SessionRunOptions } from '../session.ts';
 import { pictureFiles } from './figures.ts';
 import { mentionsStdin, parseInputs, readInputs, readProgram, readStdin, type StdinKind } from './input.ts';
 import { documentOf, jsonText } from './json.ts';
@@ -9,12 +10,14 @@ import { type Outcome, writeOutputs } from './output.ts';
 import type { ProgressBar } from './progress.ts';
 import { exitCodes, explain, isClosedPipe, say } from './report.ts';
 import { checkPackageFlags, packagesForRun } from './run-packages.ts';
+import { checkSessionFlags, openSession, type SessionFlags } from './session-flags.ts';
+import type { RuntimeFlags } from './single-runtime.ts';
 import { printable } from './table.ts';
 import { formatBytes, parseEnv, usage } from './values.ts';
-import { type Desk, progressBar } from './work.ts';
+import { type Desk, progressBar, settledSoon } from './work.ts';
 
 /** What was asked for on the command line. */
-export interface RunRequest {
+export interface RunRequest extends RuntimeFlags, SessionFlags {
   /** A path, or `-` for stdin. */
   program?: string;
   code?: string;
@@ -23,21 +26,11 @@ export interface RunRequest {
   env: readonly string[];
   out?: string;
   force?: boolean;
-  timeout?: number;
-  memory?: number;
-  engine?: 'deno' | 'node';
-  isolation?: Isolation;
   json?: boolean;
   quiet?: boolean;
   progress: boolean;
-  /** Name or path; false: none. */
-  image?: boolean | string;
   with: readonly string[];
   auto?: boolean;
-  lock?: string;
-  mirror?: string;
-  offline?: boolean;
-  install?: 'never' | 'locked' | 'any';
   figures?: 'png' | 'svg';
 }
 
@@ -58,6 +51,7 @@ const stdinNoticeMs = 2000;
 /** Runs one program and resolves with the exit code. What the caller did wrong rejects with `UsageError`. */
 export async function run(request: RunRequest, host: Host): Promise<number> {
   checkPackageFlags(request);
+  checkSessionFlags(request);
   const source = request.code ?? (request.program === '-' ? undefined : readProgram(request.program ?? ''));
   const inputs = parseInputs(request.file);
   const env = parseEnv(request.env);
@@ -75,6 +69,7 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
   host.stdout.on('error', (error) => ended.resolve(isClosedPipe(error) ? exitCodes.ok : exitCodes.failed));
 
   let runtime: Runtime | undefined;
+  let session: Session | undefined;
   let bar: ProgressBar | undefined;
   const work = async (): Promise<number> => {
     bar = await progressBar(request, host);
@@ -92,8 +87,11 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
     // Told when the bar is gone: why it took so long, as when an image can't be kept.
     const warnings = new Set<string>();
     runtime.subscribe((event) => event.type === 'warning' && warnings.add(event.message));
+    if (request.session !== undefined) session = await openSession(runtime, request, packages, toldOf);
+    abort.signal.throwIfAborted();
     running = true;
-    const execution = await execute(runtime, code, { files, stdin, env, ...toldOf }, request, { host, bar });
+    const options = { files, stdin, env, ...toldOf };
+    const execution = await execute(session ?? runtime, code, options, request, { host, bar });
     if (!request.quiet) for (const warning of warnings) say(host.stderr, warning);
     const outcomes = writeOutputs([...execution.files, ...(request.json ? [] : pictureFiles(execution))], {
       folder: request.out ?? '.',
@@ -102,6 +100,7 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
       inputs: new Set(inputs.map(({ path }) => realpathSync(path))),
     });
     const exitCode = report(execution, outcomes, request, host);
+    await session?.close();
     return execution.status === 'interrupted' ? stopCode : exitCode;
   };
   try {
@@ -109,15 +108,16 @@ export async function run(request: RunRequest, host: Host): Promise<number> {
   } finally {
     stopListening();
     bar?.stop();
-    // Not awaited: ending the worker gently would cost more than the run.
-    runtime?.close({ graceMs: 0 }).catch(() => undefined);
+    const closing = runtime?.close({ graceMs: 0 }).catch(() => undefined);
+    // Else not awaited: ending the worker gently would cost more than the run. A session has to be let go of.
+    if (session && closing) await settledSoon(closing);
   }
 }
 
 async function execute(
-  runtime: Runtime,
+  where: Runtime | Session,
   code: string,
-  options: RunOptions,
+  options: SessionRunOptions,
   request: RunRequest,
   { host, bar }: { host: Host; bar: ProgressBar | undefined },
 ): Promise<Execution> {
@@ -126,9 +126,9 @@ async function execute(
     if (!request.json) target.write(data);
   };
   try {
-    return await runtime.run(code, {
+    return await where.run(code, {
       ...options,
-      filename: nameOf(request),
+      filename: filenameOf(request),
       argv: request.argv,
       figures: request.figures,
       onStdout: stream(host.stdout),
@@ -137,6 +137,12 @@ async function execute(
   } finally {
     bar?.stop();
   }
+}
+
+/** What is typed to a session is numbered by it: functions that one run defines may fail in another one. */
+function filenameOf(request: RunRequest): string | undefined {
+  const isTyped = request.code !== undefined || request.program === '-';
+  return request.session !== undefined && isTyped ? undefined : nameOf(request);
 }
 
 /** As tracebacks show it. */

@@ -53,7 +53,8 @@ export async function attend(
 
 const graceMs = 1000;
 
-async function settledSoon(promise: Promise<unknown>): Promise<void> {
+/** Resolves when it has settled, or after a second. */
+export async function settledSoon(promise: Promise<unknown>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, graceMs);
   const settled = promise.then(

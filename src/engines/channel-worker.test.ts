@@ -33,6 +33,7 @@ const run = {
   stdin: '',
   globals: '["d"]',
   files: [],
+  purpose: 'program' as const,
   after: 'rewind' as const,
   seed: null,
   figures: 'png' as const,

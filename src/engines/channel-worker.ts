@@ -1,21 +1,37 @@
 import { randomUUID } from 'node:crypto';
 import { InstallError, LimitError, VivariumError, WorkerError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
+import { assertBlobs, type Delta, parseDeltaHeader } from '../image/delta.ts';
 import {
   type AskMessage,
   type InitOptions,
   protocolVersion,
   type ResultMessage,
+  type RewoundMessage,
   type RunMessage,
   type StopReason,
 } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { Channel, type EventMessage } from '../rpc/channel.ts';
 import type { Port } from '../rpc/port.ts';
-import type { RunSink, StartOptions, Usage, Worker, WorkerExit } from './engine.ts';
+import type {
+  FileWrite,
+  FreezeOptions,
+  Frozen,
+  RunSink,
+  StartOptions,
+  Usage,
+  Worker,
+  WorkerExit,
+} from './engine.ts';
 import type { TakeImage } from './image-cache.ts';
 
 const usageTimeoutMs = 5000;
+/** Freezing, thawing and rewinding copy memory and do nothing else. */
+const stateTimeoutMs = 60_000;
+/** Of a delta: its heap and its files are bounded by the worker's heap each; this is for packages that were installed. */
+const installedBytes = 2 ** 30;
+const maxDeltaBlobs = 300_000;
 
 /** What an engine starts: a pipe to it, and a way to end it. */
 export interface Place {
@@ -47,6 +63,7 @@ export class ChannelWorker implements Worker {
   readonly exited: Promise<WorkerExit>;
   readonly #place: Place;
   readonly #channel: Channel;
+  readonly #maxDeltaBytes: number;
   #pending = 0;
   #expected = false;
 
@@ -82,7 +99,7 @@ export class ChannelWorker implements Worker {
           `the worker speaks protocol ${ready.version}, not ${protocolVersion}`,
         );
       }
-      return new ChannelWorker(place, channel, ready, options.id);
+      return new ChannelWorker(place, channel, ready, options);
     } catch (error) {
       place.kill();
       await place.exited;
@@ -94,12 +111,13 @@ export class ChannelWorker implements Worker {
     place: Place,
     channel: Channel,
     ready: { pyodide: string; bootMs: number },
-    id: string,
+    { id, init }: Pick<StartOptions, 'id' | 'init'>,
   ) {
     this.#place = place;
     this.#channel = channel;
     this.id = id;
     this.pid = place.pid;
+    this.#maxDeltaBytes = 2 * init.maxHeapBytes + installedBytes;
     this.pyodide = ready.pyodide;
     this.bootMs = ready.bootMs;
     this.exited = place.exited.then((end) => ({ expected: this.#expected, ...end }));
@@ -150,6 +168,7 @@ export class ChannelWorker implements Worker {
         return;
       case 'progress':
       case 'image':
+      case 'delta':
         return;
       default:
         event satisfies never;
@@ -171,19 +190,91 @@ export class ChannelWorker implements Worker {
     this.#place.onRun?.('run.answered', id);
   }
 
+  async freeze({ tasks }: FreezeOptions): Promise<Frozen> {
+    const blobs: Uint8Array[] = [];
+    let bytes = 0;
+    const onEvent = (event: EventMessage): void => {
+      if (event.kind !== 'delta') return;
+      for (const part of event.parts) bytes += part.byteLength;
+      if (bytes > this.#maxDeltaBytes || blobs.length > maxDeltaBlobs)
+        throw new ProtocolError('a delta larger than any session can be');
+      blobs.push(...event.parts);
+    };
+    return this.#held(async () => {
+      const id = randomUUID();
+      const reply = await this.#channel.call(
+        { kind: 'freeze', id, tasks },
+        { onEvent, timeoutMs: stateTimeoutMs },
+      );
+      const { cancelled, freezeMs } = reply;
+      const header = this.#parsed(() => {
+        const parsed = parseDeltaHeader(reply.header);
+        assertBlobs(parsed, blobs);
+        return parsed;
+      });
+      return { delta: { header, blobs }, cancelled, freezeMs };
+    });
+  }
+
+  async thaw({ header, blobs }: Delta): Promise<void> {
+    await this.#held(async () => {
+      const id = randomUUID();
+      for (const blob of blobs) this.#channel.notify({ kind: 'thaw', id, header: null, parts: [blob] });
+      const text = JSON.stringify(header);
+      await this.#channel.call({ kind: 'thaw', id, header: text }, { timeoutMs: stateTimeoutMs });
+    });
+  }
+
+  async rewind(): Promise<Omit<RewoundMessage, 'kind' | 'id'>> {
+    return this.#held(async () => {
+      const message = { kind: 'rewind', id: randomUUID() } as const;
+      const { rewindMs, heapBytes, dirty } = await this.#channel.call(message, { timeoutMs: stateTimeoutMs });
+      return { rewindMs, heapBytes, dirty };
+    });
+  }
+
+  async changeFiles(changes: readonly FileWrite[]): Promise<void> {
+    const parts: Uint8Array[] = [];
+    const named = changes.map(({ path, bytes }) => ({
+      path,
+      part: bytes === null ? null : parts.push(bytes) - 1,
+    }));
+    await this.#held(async () => {
+      const message = { kind: 'change_files', id: randomUUID(), changes: named, parts } as const;
+      await this.#channel.call(message, { timeoutMs: stateTimeoutMs });
+    });
+  }
+
+  /** What doesn't fit comes from a kernel that isn't ours any more: it ends the worker. */
+  #parsed<T>(parse: () => T): T {
+    try {
+      return parse();
+    } catch (cause) {
+      const error = new WorkerError('protocol', (cause as Error).message, { cause });
+      this.#channel.fail(error);
+      throw error;
+    }
+  }
+
+  async #held<T>(work: () => Promise<T>): Promise<T> {
+    this.#hold();
+    try {
+      return await work();
+    } finally {
+      this.#release();
+    }
+  }
+
   interrupt(runId: string, reason: StopReason): void {
     this.#channel.notify({ kind: 'interrupt', id: runId, reason });
   }
 
   async ping(timeoutMs: number): Promise<{ heapBytes: number; residentBytes: number | null }> {
-    this.#hold();
-    try {
+    return this.#held(async () => {
       const pong = await this.#channel.call({ kind: 'ping', id: randomUUID() }, { timeoutMs });
       const residentBytes = this.#place.usage?.()?.residentBytes ?? pong.residentBytes;
       return { heapBytes: pong.heapBytes, residentBytes };
-    } finally {
-      this.#release();
-    }
+    });
   }
 
   async usage(): Promise<Usage | null> {

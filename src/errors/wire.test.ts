@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { parseWorkerMessage } from '../protocol/parse.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
-import { type ErrorCode, errorCodes } from './codes.ts';
+import { type ErrorCode, errorCodes, isSessionCode } from './codes.ts';
 import {
   InstallError,
   InternalError,
   LimitError,
   PythonError,
+  SessionError,
   UsageError,
   VivariumError,
   WorkerError,
@@ -24,7 +25,7 @@ const classes = {
 
 test.each(Object.keys(errorCodes) as ErrorCode[])('%s comes back as its class', (code) => {
   const error = fromWire(toWire(new VivariumError(code, 'why', { details: { a: [1] } })));
-  expect(error).toBeInstanceOf(classes[errorCodes[code].fault]);
+  expect(error).toBeInstanceOf(isSessionCode(code) ? SessionError : classes[errorCodes[code].fault]);
   expect(error).toMatchObject({ code, message: 'why' });
   if (code !== 'python')
     expect(error.details).toMatchObject({ a: [1], remoteStack: expect.stringContaining('why') });

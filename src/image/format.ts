@@ -115,6 +115,8 @@ export interface DecodedImage {
   pages: Uint8Array;
   /** The files' contents, back to back. */
   files: Uint8Array;
+  /** Its checksums, in hexadecimal: equal images have equal ones. */
+  sums: string;
 }
 
 /** An image file, read in its two pieces: up to its files, and these. */
@@ -155,7 +157,10 @@ export function decodeImage({ first, files }: ImageBytes, expected: Fingerprint)
   if (mismatch !== undefined) throw new ImageError(`image is for another ${mismatch}`);
   const { headerBytes, filesOffset } = decodePrelude(first, first.length + files.length);
   if (filesOffset !== first.length) throw new ImageError('image is cut at another place than its files');
-  return { header, pages: first.subarray(roundUp(preludeBytes + headerBytes)), files };
+  const sums = [...first.subarray(32, preludeBytes)]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
+  return { header, pages: first.subarray(roundUp(preludeBytes + headerBytes)), files, sums };
 }
 
 /** The header alone, whatever it fits. `first` may end after the header. Throws `ImageError`. */

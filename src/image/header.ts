@@ -118,7 +118,7 @@ export function assertHeader(
     throw new ImageError('image files and its length disagree');
 }
 
-function natural(value: unknown): value is number {
+export function natural(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
@@ -144,7 +144,7 @@ function isContents(value: unknown): boolean {
   return [wheels, imports, warm].every((list) => listOf(list, isText));
 }
 
-function isLinked(value: unknown): boolean {
+export function isLinked(value: unknown): boolean {
   const { libraries, tableLength, slots, freeSlots, offsets } = (value ?? {}) as Partial<LinkedLibraries>;
   return (
     natural(tableLength) &&
@@ -182,7 +182,7 @@ function isLibrary(value: unknown): boolean {
 const maxPathChars = 4096;
 
 /** Absolute, and without segments that lead elsewhere. */
-function isPath(value: unknown): value is string {
+export function isPath(value: unknown): value is string {
   return isText(value) && value.length <= maxPathChars && /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+$/.test(value);
 }
 

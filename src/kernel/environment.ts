@@ -1,3 +1,44 @@
+/** By how much the clock of this realm is ahead of the engine's. */
+let aheadMs = 0;
+
+/** The time in every build of an image. */
+const buildTimeMs = Date.UTC(2025, 0, 1);
+const tickMs = 0.001;
+
+/**
+ * Makes whatever the realm draws or measures the same each time: with it, two builds of one image are equal to the byte, and a session
+ * that was frozen on one machine fits the image that another one has built. For a kernel that builds an image and runs nothing else.
+ * Called before `disguiseRealm`. Time passes by looking at it and by `advanceClock`.
+ */
+export function makeReproducible(): void {
+  let state = 1;
+  const next = (): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return state >>> 16;
+  };
+  let now = 0;
+  Math.random = () => next() / 2 ** 16;
+  Object.defineProperty(crypto, 'getRandomValues', {
+    value: (bytes: Uint8Array) => {
+      const all = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (let at = 0; at < all.length; at += 1) all[at] = next();
+      return bytes;
+    },
+  });
+  Object.defineProperty(performance, 'now', {
+    value: () => {
+      now += tickMs;
+      return now;
+    },
+  });
+  Date.now = () => buildTimeMs + Math.floor(aheadMs + now);
+}
+
+/** Sets the monotonic clock forward, so that it shows `ms` at least: it counts from the start of a thread, and Python's must not go back. */
+export function advanceClock(ms: number): void {
+  aheadMs += Math.max(0, ms - performance.now());
+}
+
 /**
  * Makes the realm of a kernel look like a bare module worker: the language, and the little of a platform that Pyodide and
  * the kernel use. It must run before Pyodide's glue is called, which looks at the globals then. One branch of the glue is
@@ -9,7 +50,7 @@ export function disguiseRealm(): void {
   const { performance, crypto } = globalThis;
   // Objects of the platform lead to its inner parts: what is used of them is handed on by functions of ours.
   const replaced: Record<string, unknown> = {
-    performance: { now: () => performance.now() },
+    performance: { now: () => performance.now() + aheadMs },
     crypto: {
       getRandomValues: (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes),
       subtle: {

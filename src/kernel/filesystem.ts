@@ -9,7 +9,8 @@ const maxPathBytes = 4096;
 const encoder = new TextEncoder();
 const notOriginal = 'only libraries of the image and of installed packages can be loaded';
 
-interface SavedNode {
+/** A node of the image as it was before runs changed it. */
+export interface SavedNode {
   name: string;
   parent: FsNode;
   mode: number;
@@ -96,9 +97,19 @@ export class LayeredFiles {
 
   /** What is written meanwhile counts for no quota, and libraries may be loaded from it. */
   exempt(write: () => void): void {
-    const quota = this.#quota;
     const bytes = this.#bytes;
     const nodes = this.#created.size;
+    try {
+      this.unbounded(write);
+    } finally {
+      this.#exemptBytes += this.#bytes - bytes;
+      this.#exemptNodes += this.#created.size - nodes;
+    }
+  }
+
+  /** What is made meanwhile counts, but is not refused. */
+  unbounded(write: () => void): void {
+    const quota = this.#quota;
     this.#quota = { maxBytes: Number.POSITIVE_INFINITY, maxNodes: Number.POSITIVE_INFINITY };
     this.#exempting = true;
     try {
@@ -106,8 +117,40 @@ export class LayeredFiles {
     } finally {
       this.#exempting = false;
       this.#quota = quota;
-      this.#exemptBytes += this.#bytes - bytes;
-      this.#exemptNodes += this.#created.size - nodes;
+    }
+  }
+
+  /** Nodes of the image that runs have changed or removed, as they were; and what they have made. */
+  get changes(): { saved: ReadonlyMap<FsNode, Readonly<SavedNode>>; created: ReadonlySet<FsNode> } {
+    return { saved: this.#saved, created: this.#created };
+  }
+
+  /** Nodes of the image have smaller numbers. */
+  get firstId(): number {
+    return this.#imageNodes;
+  }
+
+  /** Whether a run, and no install, has written it. */
+  isForeign(node: FsNode): boolean {
+    return this.#foreign.has(node);
+  }
+
+  /** Changes a node outside of any run. `contents`: what a file holds from now on; they become its own. */
+  adopt(node: FsNode, changes: Partial<Pick<FsNode, 'mode' | 'atime' | 'mtime' | 'ctime'>>): void;
+  adopt(node: FsNode, changes: { contents: Uint8Array; foreign: boolean }): void;
+  adopt(
+    node: FsNode,
+    { foreign, ...changes }: Partial<FsNode> & { foreign?: boolean; contents?: Uint8Array },
+  ): void {
+    this.#touch(node);
+    Object.assign(node, changes);
+    if (changes.contents === undefined) return;
+    node.usedBytes = changes.contents.length;
+    this.#bytes += node.usedBytes;
+    if (foreign) this.#foreign.add(node);
+    else {
+      this.#foreign.delete(node);
+      this.#exemptBytes += node.usedBytes;
     }
   }
 
@@ -352,13 +395,14 @@ function plainDictionary(children: Record<string, FsNode>): Record<string, FsNod
   return Object.assign(Object.create(null), children);
 }
 
-function childrenOf(node: { contents: FsNode['contents'] }): Record<string, FsNode> {
-  if (node.contents === null || ArrayBuffer.isView(node.contents)) return {};
+export function childrenOf(node: { contents: FsNode['contents'] }): Record<string, FsNode> {
+  // The root of pipes has none at all.
+  if (!node.contents || ArrayBuffer.isView(node.contents)) return {};
   return node.contents;
 }
 
 /** MEMFS keeps what Python wrote as an `Int8Array`. */
-function bytesOf(node: FsNode): Uint8Array {
+export function bytesOf(node: FsNode): Uint8Array {
   if (!ArrayBuffer.isView(node.contents)) return new Uint8Array();
   return new Uint8Array(node.contents.buffer, node.contents.byteOffset, node.usedBytes);
 }

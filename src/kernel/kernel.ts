@@ -3,6 +3,7 @@ import { toWire } from '../errors/wire.ts';
 import type { DecodedImage } from '../image/format.ts';
 import type { Fingerprint } from '../image/header.ts';
 import type {
+  FreezeMessage,
   HostMessage,
   Question,
   ResultMessage,
@@ -21,14 +22,17 @@ import {
   type KernelAssets,
   writeFile,
 } from './boot.ts';
-import type { HarnessFrame } from './channel.ts';
+import { changeFiles, type FileChange } from './change-files.ts';
+import { ChannelError, type HarnessFrame } from './channel.ts';
 import { installDevices } from './devices.ts';
+import { advanceClock } from './environment.ts';
 import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
 import { Output } from './output.ts';
 import { homeFolder } from './pyodide-internals.ts';
 import { RunStreams, type StreamHooks } from './run-streams.ts';
 import { SafePoint } from './safepoint.ts';
+import { type FrozenState, freezeState, notFreezable, type StateParts, thawState } from './session-state.ts';
 import { unpackForRun } from './wheels.ts';
 
 export interface KernelOptions {
@@ -36,6 +40,8 @@ export interface KernelOptions {
   signals: Int32Array;
   maxHeapBytes: number;
   env: Record<string, string>;
+  /** See `makeReproducible`: nobody waits then. */
+  reproducible?: boolean;
   post: (message: WorkerMessage) => void;
   /** Blocks until the host's next message while a run waits for it. */
   receive: () => HostMessage;
@@ -58,6 +64,7 @@ const warmRun: Omit<RunMessage, 'code'> = {
   stdin: '',
   globals: '["d"]',
   files: [],
+  purpose: 'program',
   after: 'rewind',
   seed: null,
   figures: 'png',
@@ -101,6 +108,11 @@ export class Kernel {
   readonly #parts: KernelParts;
   readonly #files: LayeredFiles;
   readonly #baseline: Baseline;
+  readonly #image: DecodedImage | null;
+  /** A session's state is in it. */
+  #held = false;
+  /** It was thawed, and no run has seen it since. */
+  #resumed = false;
 
   static async boot(assets: KernelAssets, options: KernelOptions): Promise<Kernel> {
     const gate = new Gate(options.post);
@@ -127,7 +139,7 @@ export class Kernel {
             else said = (said + new TextDecoder().decode(bytes.slice())).slice(-keptBootChars);
           },
           reply: (bytes) => streams.reader.push(bytes),
-          sleep: (ms) => safePoint.sleep(ms),
+          sleep: (ms) => (options.reproducible ? advanceClock(performance.now() + ms) : safePoint.sleep(ms)),
         });
         safePoint.install(module);
       },
@@ -152,6 +164,7 @@ export class Kernel {
     this.#parts = parts;
     this.#files = new LayeredFiles(interpreter.module);
     this.#files.seal();
+    this.#image = image;
     this.#baseline = new Baseline(interpreter.module, image);
     this.#reportHeap();
   }
@@ -165,7 +178,7 @@ export class Kernel {
   }
 
   /** The image of this kernel, in pieces; it must have run nothing yet. Throws `InstallError`. */
-  freeze(fingerprint: Fingerprint): Promise<Uint8Array<ArrayBuffer>[]> {
+  toImage(fingerprint: Fingerprint): Promise<Uint8Array<ArrayBuffer>[]> {
     return freezeInterpreter(this.#interpreter, fingerprint);
   }
 
@@ -207,36 +220,93 @@ export class Kernel {
     if (obstacle !== undefined) return obstacle;
     this.#baseline.restore();
     this.#files.rewind();
+    this.#held = this.#resumed = false;
     return null;
   }
 
-  #execute(message: RunMessage): ResultMessage {
+  /** What a session's runs have made of it, which stays in it. Throws `SessionError`. */
+  freeze(tasks: FreezeMessage['tasks']): FrozenState & { cancelled: string[] } {
+    const cancelled = tasks === 'keep' || !this.#held ? [] : this.#settleTasks(tasks);
+    return { ...freezeState(this.#stateParts), cancelled };
+  }
+
+  /** Takes a session's state in, clean as it must be. Throws `SessionError`; the worker must be replaced then. */
+  thaw(header: string, blobs: readonly Uint8Array[]): void {
+    if (this.#held) throw new Error('a session is in this kernel already');
+    thawState(this.#stateParts, header, blobs);
+    this.#held = this.#resumed = true;
+    this.#reportHeap();
+  }
+
+  /** Of a session, which may begin with them. Throws `UsageError`. */
+  changeFiles(changes: readonly FileChange[]): void {
+    changeFiles(this.#interpreter.module.FS, changes);
+    this.#held = true;
+  }
+
+  get #stateParts(): StateParts {
+    const { limit } = this.#parts;
+    const [interpreter, files, baseline, image] = [
+      this.#interpreter,
+      this.#files,
+      this.#baseline,
+      this.#image,
+    ];
+    return { interpreter, files, baseline, limit, image };
+  }
+
+  /** Cancelling lets the code of tasks run, for a while. */
+  #settleTasks(tasks: 'cancel' | 'refuse'): string[] {
+    const { gate, safePoint, streams } = this.#parts;
+    gate.open = false;
+    safePoint.begin(settleTimeoutMs, 0);
+    try {
+      streams.beginTasks(tasks);
+      this.#call();
+    } finally {
+      safePoint.end();
+      gate.open = true;
+    }
+    const { cancelled, left } = streams.takeResult().json;
+    if (!isTexts(cancelled) || !isTexts(left)) throw new ChannelError('frame names no tasks');
+    if (left.length > 0) throw notFreezable(left.map((name) => `the pending task ${name}`));
+    return cancelled;
+  }
+
+  #call(): void {
     const { module, executeAddress } = this.#interpreter;
+    const returned = module._PyObject_CallNoArgs(executeAddress);
+    if (returned === 0) {
+      module._PyErr_Clear();
+      throw new Error('the Python harness raised');
+    }
+    module._Py_DecRef(returned);
+  }
+
+  #execute(message: RunMessage): ResultMessage {
+    const { module } = this.#interpreter;
     const { output, safePoint, streams } = this.#parts;
     const { limits } = message;
-    const filler = this.#limitMemory(limits.memoryBytes);
+    const hold = message.after === 'hold';
+    const filler = this.#limitMemory(limits.memoryBytes, hold);
     const topBefore = heapTop(module);
     output.begin(message.id, limits.outputBytes);
     this.#files.setQuota({ maxBytes: limits.memoryBytes, maxNodes: maxFilesOfRun });
-    streams.begin(message, this.#options.env);
+    streams.begin(message, this.#options.env, this.#resumed);
+    this.#held ||= hold;
+    this.#resumed = false;
     const refused = this.#files.writeInputs(
       homeFolder,
       message.files.map(({ path, part }) => ({ path, bytes: message.parts?.[part] ?? new Uint8Array() })),
     );
     safePoint.begin(limits.timeoutMs, limits.cpuMs);
     if (refused === undefined) {
-      let returned: number;
       try {
-        returned = module._PyObject_CallNoArgs(executeAddress);
+        this.#call();
       } finally {
         // What was printed before a crash tells most about it.
         output.flush();
       }
-      if (returned === 0) {
-        module._PyErr_Clear();
-        throw new Error('the Python harness raised');
-      }
-      module._Py_DecRef(returned);
     }
     const { runMs, cpuMs } = safePoint.end();
     this.#reportHeap();
@@ -306,14 +376,15 @@ export class Kernel {
 
   /**
    * The memory of a worker never shrinks. When an earlier run had more than this one may have, the difference is taken
-   * from the allocator's reach first. Returns how much.
+   * from the allocator's reach first. Returns how much. Not of a session, which would keep the hole for good: it may use what its
+   * worker has already.
    */
-  #limitMemory(memoryBytes: number): number {
+  #limitMemory(memoryBytes: number, hold: boolean): number {
     const { module } = this.#interpreter;
     const limit = Math.min(memoryBytes, this.#options.maxHeapBytes);
     this.#parts.limit.set(limit);
     const excess = module.HEAPU8.length - Math.max(limit, heapTop(module));
-    if (excess <= 0) return 0;
+    if (excess <= 0 || hold) return 0;
     module._sbrk(excess);
     return excess;
   }
@@ -336,6 +407,13 @@ const inTheWay: InstallError = new InstallError(
 
 function refusal(error: InstallError): ReturnType<StreamHooks['ask']> {
   return { error: toWire(error), body: 'null', parts: [] };
+}
+
+/** What tasks may take for their end before a session is frozen. */
+const settleTimeoutMs = 2000;
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string');
 }
 
 /** What a run ends with whose input file could not be written: its path meets another's, or there is no room. */

@@ -78,13 +78,18 @@ export class LibraryTracker {
     };
   }
 
+  /** How many are loaded. */
+  get count(): number {
+    return this.#instantiated.length;
+  }
+
   /**
-   * Loads the libraries of an image where they were; `compiled` in their order. The memory must be large enough, and
-   * the heap is to be copied in afterwards.
+   * Loads the libraries of an image or a delta where they were, but for those that are loaded already; `compiled` in their
+   * order. The memory must be large enough, and the heap is to be copied in afterwards.
    */
   replay(module: PyodideModule, linked: LinkedLibraries, compiled: readonly WebAssembly.Module[]): void {
     module.wasmTable.grow(linked.tableLength - module.wasmTable.length);
-    linked.libraries.forEach((library, index) => {
+    linked.libraries.slice(this.count).forEach((library, index) => {
       const wasm = compiled[index];
       if (wasm === undefined) throw new Error(`the dynamic library ${library.path} is missing`);
       this.#load(module, library, wasm);
@@ -99,6 +104,7 @@ export class LibraryTracker {
       const given = module.addFunction(found, found.sig);
       if (given !== slot) throw new Error(`${name} is in table slot ${given}, not ${slot}`);
     }
+    module.freeTableIndexes.length = 0;
     module.freeTableIndexes.push(...linked.freeSlots);
     for (const [name, value] of linked.offsets) {
       const entry = module.GOT[name];

@@ -101,14 +101,31 @@ export class Baseline {
       return 'the run changed the table of functions';
     // JavaScript that a run got hold of may call into Python later: timers, promises, finalizers. Code has to dig for
     // it (nothing hands it out), and then its worker is replaced.
-    const now = referenceSlots(module);
-    if (
-      now.length !== this.#references.length ||
-      now.some((slot, index) => slot !== this.#references[index])
-    ) {
-      return 'the run touched JavaScript objects';
-    }
+    if (this.changedReferences().length > 0) return 'the run touched JavaScript objects';
     return undefined;
+  }
+
+  /** A library was loaded, or the table of functions changed. */
+  get linkingChanged(): boolean {
+    const module = this.#module;
+    return (
+      libraryCount(module) !== this.#libraries ||
+      module.wasmTable.length !== this.#tableLength ||
+      this.#tableWrites > 0 ||
+      module.freeTableIndexes.length !== this.#freeSlots
+    );
+  }
+
+  /** Slots of the JS reference table that a run has used. */
+  changedReferences(): number[] {
+    const now = referenceSlots(this.#module);
+    const slots = Array.from({ length: Math.max(now.length, this.#references.length) }, (_, slot) => slot);
+    return slots.filter((slot) => now[slot] !== this.#references[slot]);
+  }
+
+  /** Where no frame of the stack is: what lies there is never seen again. */
+  get deadStack(): [start: number, end: number] {
+    return [this.#module._emscripten_stack_get_end(), this.#stackPointer];
   }
 
   restore(): void {

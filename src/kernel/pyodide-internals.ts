@@ -20,6 +20,7 @@ export interface FsNode {
   usedBytes: number;
   link?: string;
   pipe?: object;
+  sock?: object;
   mount: { mountpoint: string };
   mounted: { root: FsNode } | null;
   node_ops: Record<string, (...args: any[]) => any>;
@@ -68,6 +69,7 @@ export interface FileSystem {
   open(path: string, flags: number): FsStream;
   close(stream: FsStream): void;
   unlink(path: string): void;
+  rmdir(path: string): void;
   closeStream(fd: number): void;
   createStream(stream: object, fd: number): FsStream;
   writeFile(path: string, data: Uint8Array, options?: { canOwn?: boolean }): void;

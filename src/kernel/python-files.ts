@@ -10,12 +10,14 @@ import figures from '../../python/vivarium/_figures.py';
 import freezable from '../../python/vivarium/_freezable.py';
 import guard from '../../python/vivarium/_guard.py';
 import harness from '../../python/vivarium/_harness.py';
+import held from '../../python/vivarium/_held.py';
 import install from '../../python/vivarium/_install.py';
 import kernel from '../../python/vivarium/_kernel.py';
 import loop from '../../python/vivarium/_loop.py';
 import magics from '../../python/vivarium/_magics.py';
 import micropip from '../../python/vivarium/_micropip.py';
 import pristine from '../../python/vivarium/_pristine.py';
+import prompt from '../../python/vivarium/_prompt.py';
 import repr from '../../python/vivarium/_repr.py';
 import resolve from '../../python/vivarium/_resolve.py';
 import resolveFailure from '../../python/vivarium/_resolve_failure.py';
@@ -40,6 +42,7 @@ export const pythonFiles: Readonly<Record<string, string>> = {
   '_figures.py': figures,
   '_freezable.py': freezable,
   '_guard.py': guard,
+  '_held.py': held,
   '_harness.py': harness,
   '_install.py': install,
   '_kernel.py': kernel,
@@ -47,6 +50,7 @@ export const pythonFiles: Readonly<Record<string, string>> = {
   '_magics.py': magics,
   '_micropip.py': micropip,
   '_pristine.py': pristine,
+  '_prompt.py': prompt,
   '_repr.py': repr,
   '_resolve.py': resolve,
   '_resolve_failure.py': resolveFailure,

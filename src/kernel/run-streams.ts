@@ -66,23 +66,37 @@ export class RunStreams {
     this.request.set(encodeHarnessFrame({ imports, warm }, []));
   }
 
-  begin(message: RunMessage, env: Record<string, string>): void {
-    const { limits } = message;
+  /** What the harness does before a session is frozen; its result is `{cancelled, left}`. */
+  beginTasks(policy: 'cancel' | 'refuse'): void {
+    this.#id = 'freeze';
+    this.#building = false;
+    this.#result = undefined;
+    this.reader.begin(frameSlackBytes);
+    this.request.set(encodeHarnessFrame({ tasks: policy }, []));
+  }
+
+  /** `env`: the kernel's own. `resumed`: a session's state was thawed, and no run has seen it since. */
+  begin(message: RunMessage, env: Record<string, string>, resumed: boolean): void {
+    const { limits, after } = message;
     this.#id = message.id;
     this.#building = false;
     this.#result = undefined;
     this.stdin.set(new TextEncoder().encode(message.stdin));
     this.reader.begin(limits.valueBytes + limits.outputBytes + frameSlackBytes);
     const request = {
+      purpose: message.purpose,
       code: message.code,
       filename: message.filename,
       argv: message.argv,
-      env: { ...env, ...message.env },
+      baseEnv: env,
+      env: message.env,
       globals: JSON.parse(message.globals),
       seed: message.seed,
       figures: message.figures,
       valueBytes: limits.valueBytes,
-      keep: message.after === 'none',
+      keep: after === 'none',
+      hold: after === 'hold',
+      resumed,
     };
     this.request.set(encodeHarnessFrame(request, message.parts ?? []));
   }

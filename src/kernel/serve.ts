@@ -1,9 +1,13 @@
-import { InstallError, type VivariumError, WorkerError } from '../errors/errors.ts';
+import { InstallError, VivariumError, WorkerError } from '../errors/errors.ts';
 import { toWire } from '../errors/wire.ts';
 import {
+  type ChangeFilesMessage,
+  type FreezeMessage,
   type HostMessage,
   type InitMessage,
   protocolVersion,
+  type RewindMessage,
+  type ThawMessage,
   type WorkerMessage,
 } from '../protocol/messages.ts';
 import type { BootProgress, KernelAssets } from './boot.ts';
@@ -24,14 +28,17 @@ export interface KernelHost {
   signals: Int32Array;
 }
 
+type StateMessage = FreezeMessage | ThawMessage | RewindMessage | ChangeFilesMessage;
+
 const idleMs = 200;
 // The realm loses them before the kernel boots.
 const { setTimeout, clearTimeout } = globalThis;
+const now: () => number = performance.now.bind(performance);
 const chunkBytes = 16 * 1024 * 1024;
 
 /** The message loop of a kernel's thread: one `init`, then runs. Returns the handler for what the host sends. */
 export function serveKernel(host: KernelHost): (message: HostMessage) => void {
-  const started = performance.now();
+  const started = now();
   let kernel: Kernel | undefined;
 
   const boot = async (init: InitMessage): Promise<void> => {
@@ -45,12 +52,13 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       signals: host.signals,
       maxHeapBytes: init.options.maxHeapBytes,
       env: init.options.env,
+      reproducible: init.options.mode === 'build',
       post: (message) => host.post(message),
       receive: () => host.receive(),
       progress,
     });
     if (init.options.mode === 'build') {
-      for (const piece of await booted.freeze(init.options.fingerprint)) postImage(init.id, piece);
+      for (const piece of await booted.toImage(init.options.fingerprint)) postImage(init.id, piece);
     } else {
       for (let run = 0; run < init.options.warmingRuns; run += 1) {
         for (const script of warmScripts) booted.warm(script);
@@ -65,7 +73,7 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
       pyodide: init.options.fingerprint.pyodide,
       python: booted.python,
       heapBytes: booted.heapBytes,
-      bootMs: performance.now() - started,
+      bootMs: now() - started,
     });
     tidyWhenIdle();
   };
@@ -98,6 +106,49 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     host.post({ kind: 'error', id, error: toWire(error) });
   };
 
+  /** A delta's blobs, as they come. */
+  let arriving: Uint8Array[] = [];
+
+  const serveState = (booted: Kernel, message: StateMessage): void => {
+    const startedAt = now();
+    const { id } = message;
+    switch (message.kind) {
+      case 'freeze': {
+        const { header, blobs, cancelled } = booted.freeze(message.tasks);
+        for (const blob of blobs) host.post({ kind: 'delta', id, parts: [blob] });
+        const freezeMs = now() - startedAt;
+        host.post({ kind: 'frozen', id, header: JSON.stringify(header), cancelled, freezeMs });
+        return;
+      }
+      case 'thaw': {
+        arriving.push(...(message.parts ?? []));
+        if (message.header === null) return;
+        const blobs = arriving;
+        arriving = [];
+        booted.thaw(message.header, blobs);
+        const thawMs = now() - startedAt;
+        host.post({ kind: 'thawed', id, heapBytes: booted.heapBytes, thawMs });
+        return;
+      }
+      case 'rewind': {
+        const dirty = booted.rewind();
+        const rewindMs = now() - startedAt;
+        host.post({ kind: 'rewound', id, rewindMs, heapBytes: booted.heapBytes, dirty });
+        return;
+      }
+      case 'change_files': {
+        const { changes, parts = [] } = message;
+        booted.changeFiles(
+          changes.map(({ path, part }) => ({ path, bytes: part === null ? null : (parts[part] ?? null) })),
+        );
+        host.post({ kind: 'changed', id });
+        return;
+      }
+      default:
+        message satisfies never;
+    }
+  };
+
   return (message) => {
     switch (message.kind) {
       case 'init':
@@ -111,6 +162,17 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
         } catch (error) {
           // The interpreter is beyond repair, so the worker is: its host ends it.
           fail(null, crash(error));
+        }
+        return;
+      case 'freeze':
+      case 'thaw':
+      case 'rewind':
+      case 'change_files':
+        try {
+          if (kernel === undefined) throw new Error(`${message.kind} before the kernel was ready`);
+          serveState(kernel, message);
+        } catch (error) {
+          fail(message.id, error instanceof VivariumError ? error : crash(error));
         }
         return;
       case 'ping':

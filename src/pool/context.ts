@@ -2,7 +2,9 @@ import type { Engine } from '../engines/engine.ts';
 import type { ImageSource } from '../packages/image-source.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Hint, ImageFinder, Installer } from './images.ts';
+import type { Pool } from './pool.ts';
 import type { ResolvedRuntimeOptions } from './runtime-options.ts';
+import type { SessionHost } from './session-host.ts';
 import type { Telemetry } from './telemetry.ts';
 
 /** What every part of a pool is given. */
@@ -20,4 +22,6 @@ export interface PoolContext {
   /** Absent: nothing is installed while a run lasts. */
   readonly installer?: Installer | undefined;
   readonly hint?: Hint | undefined;
+  /** Makes what has the sessions of a pool; called with the first one. Absent: there are none. */
+  readonly sessions?: ((pool: Pool, context: PoolContext) => Promise<SessionHost>) | undefined;
 }

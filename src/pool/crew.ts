@@ -138,6 +138,13 @@ export class Crew implements SlotOwner {
     this.#staffing.fill();
   }
 
+  /** Has sessions give workers back for those that wait. */
+  reclaim(lines: Lines): void {
+    if (lines.size === 0 || this.#roster.resting().length === 0) return;
+    const heads = lines.heads();
+    for (const head of heads) this.#staffing.reclaim(head, heads);
+  }
+
   /** Has a worker of another image or tenant give way, if it's time. `heads`: of all lines. */
   makeWay(wanting: Wanting, heads?: readonly Wanting[]): boolean {
     return this.#staffing.makeWay(wanting, heads);
@@ -176,7 +183,10 @@ export class Crew implements SlotOwner {
     const { recycle } = this.#context.options;
     if (slot.live) {
       this.#retries.wasUsed(slot.key);
-      if (this.#closing) this.#dismiss(slot);
+      // A session gives its worker back itself.
+      if (slot.held) {
+        if (slot.runs >= recycle.maxRequests) this.#reclaim(slot);
+      } else if (this.#closing) this.#dismiss(slot);
       else if (slot.retire) this.replace(slot, slot.retire);
     } else if (!execution.worker.lost) {
       this.#retries.wasUsed(slot.key);
@@ -194,6 +204,23 @@ export class Crew implements SlotOwner {
     else if (slot.heapBytes >= options.recycle.maxHeapBytes) this.#recycle(slot, 'heap');
     else this.#idleSweep.schedule();
     this.#hooks.changed();
+  }
+
+  /** A session has given its worker back. */
+  giveBack(slot: Slot): void {
+    const { pool, recycle, isolation } = this.#context.options;
+    if (!slot.live) return;
+    if (this.#closing) this.#dismiss(slot);
+    else if (slot.retire) this.#end(slot, slot.retire);
+    else if (slot.runs >= recycle.maxRequests) this.#recycle(slot, 'requests');
+    else if (!pool || isolation === 'process') this.#recycle(slot, 'isolation');
+    else slot.release();
+    this.#hooks.changed();
+  }
+
+  /** Whoever waits: its session is to give it back before its next call. */
+  #reclaim(slot: Slot): void {
+    slot.ask(Number.NEGATIVE_INFINITY, { key: slot.key });
   }
 
   lost(slot: Slot, reason: RestartReason, error?: Error): void {
@@ -217,30 +244,40 @@ export class Crew implements SlotOwner {
 
   /** Ends a slot, at once when it doesn't run anything; another one takes its place. */
   replace(slot: Slot, reason: RestartReason): void {
-    if (slot.state.name === 'running') {
+    if (slot.state.name === 'running' && !slot.held) {
       slot.retire = reason;
       return;
     }
+    if (slot.held) {
+      slot.retire = reason;
+      this.#reclaim(slot);
+      return;
+    }
     // A listener may ask while the loss of this one is being told.
-    if (!slot.live && slot.state.name !== 'booting') return;
+    if (slot.live || slot.state.name === 'booting') this.#end(slot, reason);
+  }
+
+  #end(slot: Slot, reason: RestartReason): void {
     slot.end(shutdownGraceMs);
     this.lost(slot, reason);
   }
 
-  /** Ends every slot that is idle, booting or rewinding, now and from now on. Resolves when all are gone. */
+  /** Ends every slot that is idle, booting or rewinding, now and from now on, those of sessions when they're given back. Resolves when all are gone. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#retries.cancel();
     this.#staffing.end();
     this.#idleSweep.cancel();
     for (const slot of this.slots) {
-      if (slot.state.name !== 'running') this.#dismiss(slot);
+      if (slot.state.name !== 'running' && !slot.held) this.#dismiss(slot);
     }
     await this.#roster.whenEmpty();
   }
 
   /** Of a crew that is being closed: ends at once what is still there. */
   kill(): void {
+    const message = 'The runtime was closed before the session was frozen.';
+    for (const slot of this.slots) if (slot.held) slot.abandon({ code: 'interrupted', message });
     for (const slot of this.#roster.leaving) slot.kill();
   }
 

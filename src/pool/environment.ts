@@ -1,5 +1,6 @@
 import { type InstallPolicy, installPolicies } from '../packages/install-policy.ts';
 import { minResidentBytes } from './limits.ts';
+import { durabilities, keyBytes, type SessionSettings } from './session-settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -24,6 +25,7 @@ export interface OperatorSettings {
   install: InstallPolicy | undefined;
   recycle: { maxRequests: number | undefined; maxHeapBytes: number | undefined };
   maxResidentBytes: number | undefined;
+  sessions: SessionSettings;
   /** Not a default: the stricter of this and the option counts. */
   sandbox: 'process' | 'os' | undefined;
 }
@@ -67,6 +69,33 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
     (['process', 'os'] as const).find((one) => one === text.toLowerCase()),
   );
 
+  const megabytes = (name: string) => {
+    const size = read([name], 'megabytes from 1', (text) => integer(text, 1, 2 ** 30));
+    return size === undefined ? undefined : size * 2 ** 20;
+  };
+  const sessions: SessionSettings = {
+    store: read(['VIVARIUM_SESSION_STORE'], 'a folder or a URL', (text) => text) ?? databaseUrl(env),
+    durability: read(['VIVARIUM_SESSION_DURABILITY'], durabilities.join(', '), (text) =>
+      durabilities.find((one) => one === text.toLowerCase()),
+    ),
+    idleTimeoutMs: read(['VIVARIUM_SESSION_IDLE_TIMEOUT'], 'milliseconds', (text) =>
+      integer(text, 0, Infinity),
+    ),
+    cullTimeoutMs: read(['VIVARIUM_SESSION_CULL_TIMEOUT'], 'milliseconds, 0 for never', (text) => {
+      const ms = integer(text, 0, Infinity);
+      return ms === 0 ? Infinity : ms;
+    }),
+    maxCount: read(['VIVARIUM_SESSIONS_MAX_COUNT'], 'an integer of at least 1', (text) =>
+      integer(text, 1, Infinity),
+    ),
+    maxBytes: megabytes('VIVARIUM_SESSION_MAX_SIZE'),
+    maxTotalBytes: megabytes('VIVARIUM_SESSIONS_MAX_SIZE'),
+    key: env.VIVARIUM_SESSION_KEY || undefined,
+  };
+  // Not by `read`, which shows what it was given.
+  if (typeof sessions.key === 'string' && !keyBytes(sessions.key))
+    problems.push('VIVARIUM_SESSION_KEY must have at least 16 bytes');
+
   return {
     pool,
     size,
@@ -77,6 +106,12 @@ export function readEnvironment(env: Environment, problems: string[]): OperatorS
     install,
     recycle: { maxRequests, maxHeapBytes: heapMb === undefined ? undefined : heapMb * 2 ** 20 },
     maxResidentBytes: memoryMb === undefined ? undefined : memoryMb * 2 ** 20,
+    sessions,
     sandbox,
   };
+}
+
+/** The variable is many programs': of another kind of database it isn't for us. */
+function databaseUrl({ DATABASE_URL: url }: Environment): string | undefined {
+  return url !== undefined && /^postgres(ql)?:/.test(url) ? url : undefined;
 }

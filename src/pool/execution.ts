@@ -52,6 +52,8 @@ class FinishedExecution implements Execution {
   declare readonly memory: ExecutionMemory;
   declare readonly truncated: Execution['truncated'];
   declare readonly worker: Execution['worker'];
+  declare readonly session?: { readonly id: string; readonly revision: number };
+  declare readonly sessionBytes?: Uint8Array;
 
   readonly #loss: Loss | undefined;
 
@@ -98,6 +100,11 @@ class FinishedExecution implements Execution {
       default:
         return this.status satisfies never;
     }
+  }
+
+  /** Another one, with these facts of its session. */
+  with(facts: Partial<ExecutionRecord>): Execution {
+    return new FinishedExecution({ ...this, ...facts }, this.#loss);
   }
 
   /** For `JSON.stringify`: without the files' bytes; what JSON can't hold becomes text or arrays. */
@@ -161,6 +168,35 @@ export function abandonedExecution(facts: RunFacts, loss: Loss, runMs: number): 
     truncated: { stdout: false, stderr: false, value: false, results: false, files: false },
   };
   return new FinishedExecution(record, loss);
+}
+
+/** What a session's run is told with. */
+export interface SessionFacts {
+  session?: Execution['session'];
+  sessionBytes?: Uint8Array;
+  persistMs: number;
+  /** A sentence for the message of its error. */
+  note?: string;
+}
+
+export function withSession(
+  execution: Execution,
+  { session, sessionBytes, persistMs, note }: SessionFacts,
+): Execution {
+  if (!(execution instanceof FinishedExecution)) throw new TypeError('not an execution of this pool');
+  const { timings, error } = execution;
+  return execution.with({
+    timings: { ...timings, persistMs, totalMs: timings.totalMs + persistMs },
+    ...(session && { session }),
+    ...(sessionBytes && { sessionBytes }),
+    ...(note !== undefined && error && { error: noted(error, note) }),
+  });
+}
+
+function noted(error: PythonErrorInfo, note: string): PythonErrorInfo {
+  const { name, value, message } = errorInfo(error.name, `${error.value} ${note}`);
+  const traceback = [...error.traceback.slice(0, -1), message];
+  return { ...error, name, value, message, traceback };
 }
 
 const lossStatus = {

@@ -56,8 +56,14 @@ export class Job {
   installMs = 0;
   /** That its worker may take to unpack what was installed so far. */
   unpackMs = 0;
+  /** Spent in thawing the session that it's a run of. */
+  thawMs = 0;
+  /** It doesn't run any more, though its session may have to be stored before it's settled: its worker may be another one's by then. */
+  ended = false;
   settled = false;
-  onSettled: (() => void) | undefined;
+  readonly onSettled: (() => void)[] = [];
+  /** Of a run of a session: what has to be done when it has ended, before its caller is told. */
+  onEnd: ((execution: Execution) => Promise<Execution>) | undefined;
   readonly #callbacks: Callbacks;
   readonly #backend: string;
   #callbackError: { reason: unknown } | undefined;
@@ -144,7 +150,15 @@ export class Job {
   }
 
   settle(execution: Execution): void {
-    if (this.#callbackError) this.reject(this.#callbackError.reason);
+    const { onEnd } = this;
+    this.onEnd = undefined;
+    this.ended = true;
+    if (onEnd) {
+      onEnd(execution).then(
+        (told) => this.settle(told),
+        (error: unknown) => this.reject(error),
+      );
+    } else if (this.#callbackError) this.reject(this.#callbackError.reason);
     else if (this.#end()) this.handle.resolve(execution);
   }
 
@@ -156,7 +170,7 @@ export class Job {
     if (this.settled) return false;
     this.settled = true;
     if (this.#onAbort) this.#signal?.removeEventListener('abort', this.#onAbort);
-    this.onSettled?.();
+    for (const tell of this.onSettled) tell();
     return true;
   }
 
@@ -173,7 +187,7 @@ export class Job {
 
   #facts(now: number, lost: boolean): RunFacts {
     const waitedMs = (this.#startedAt ?? now) - this.submittedAt;
-    const restoreMs = this.slot?.bootMsSince(this.submittedAt) ?? 0;
+    const restoreMs = (this.slot?.bootMsSince(this.submittedAt) ?? 0) + this.thawMs;
     const nowhere = { id: '', backend: this.#backend, pyodide: '', image: this.image?.name ?? '' };
     const { installMs } = this;
     return {

@@ -2,6 +2,10 @@ import type { ImageSource } from '../packages/image-source.ts';
 import { imageKey } from './images.ts';
 import type { Job } from './job.ts';
 import { Queue, type QueueEntry } from './queue.ts';
+import type { SeatRequest } from './seat.ts';
+
+/** A run, or a session's call that wants a worker. */
+export type Guest = Job | SeatRequest;
 
 /** A run's place among those that wait. */
 export interface Place {
@@ -11,7 +15,7 @@ export interface Place {
   /** Smaller than that of every run that came later. */
   readonly turn: number;
   readonly since: number;
-  readonly entry: QueueEntry<Job>;
+  readonly entry: QueueEntry<Guest>;
 }
 
 /** One of those who have runs that wait. */
@@ -26,7 +30,7 @@ interface Waiter {
  * started or ended stands behind all others that wait, however many runs it has.
  */
 export class Lines {
-  readonly #lines: Map<string, Queue<Job>> = new Map();
+  readonly #lines: Map<string, Queue<Guest>> = new Map();
   readonly #waiters: Map<string, Waiter> = new Map();
   #size = 0;
   #lastTurn = 0;
@@ -35,15 +39,15 @@ export class Lines {
     return this.#size;
   }
 
-  push(job: Job, now: number): void {
-    const { image, tenant } = job;
+  push(guest: Guest, now: number): void {
+    const { image, tenant } = guest;
     if (!image) throw new TypeError('A run can only wait for a worker of some image.');
     const key = imageKey(image);
     const name = nameOf(key, tenant);
-    const line = this.#lines.get(name) ?? new Queue<Job>();
+    const line = this.#lines.get(name) ?? new Queue<Guest>();
     this.#lines.set(name, line);
     const turn = ++this.#lastTurn;
-    job.place = { image, key, tenant, turn, since: now, entry: line.push(job) };
+    guest.place = { image, key, tenant, turn, since: now, entry: line.push(guest) };
     const waiter = this.#waiters.get(tenant) ?? { runs: 0, turn };
     this.#waiters.set(tenant, waiter);
     waiter.runs++;
@@ -51,9 +55,9 @@ export class Lines {
   }
 
   /** Takes it out because it starts. False when it doesn't wait. */
-  start(job: Job): boolean {
-    if (!this.remove(job)) return false;
-    this.hadTurn(job.tenant);
+  start(guest: Guest): boolean {
+    if (!this.remove(guest)) return false;
+    this.hadTurn(guest.tenant);
     return true;
   }
 
@@ -63,10 +67,10 @@ export class Lines {
   }
 
   /** False when it doesn't wait. */
-  remove(job: Job): boolean {
-    const { place } = job;
+  remove(guest: Guest): boolean {
+    const { place } = guest;
     if (!place) return false;
-    job.place = undefined;
+    guest.place = undefined;
     const name = nameOf(place.key, place.tenant);
     const line = this.#lines.get(name);
     line?.remove(place.entry);
@@ -91,7 +95,7 @@ export class Lines {
   }
 
   /** Those of one image, first come first. */
-  of(key: string): Job[] {
+  of(key: string): Guest[] {
     const lines = [...this.#lines.values()].filter((line) => line.peek()?.place?.key === key);
     return lines.flatMap((line) => [...line]).sort((a, b) => turnOf(a) - turnOf(b));
   }
@@ -110,6 +114,6 @@ function nameOf(key: string, tenant: string): string {
   return JSON.stringify([key, tenant]);
 }
 
-function turnOf(job: Job): number {
-  return job.place?.turn ?? 0;
+function turnOf(guest: Guest): number {
+  return guest.place?.turn ?? 0;
 }

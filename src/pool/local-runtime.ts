@@ -11,14 +11,18 @@ import type {
   RuntimeStatus,
   WorkerHealth,
 } from '../runtime.ts';
+import type { Session, SessionInfo, SessionOptions, SessionRunOptions } from '../session.ts';
 import { checkOptions, number, optional } from '../util/options.ts';
 import type { PoolContext } from './context.ts';
 import type { ImageRequest } from './images.ts';
-import { Job, ownTenant } from './job.ts';
+import { Job, type JobMessage, ownTenant } from './job.ts';
 import { Listeners } from './listeners.ts';
 import { defaultCloseGraceMs, Pool } from './pool.ts';
-import { checkRun, imageRequest, resolveLimits, runMessage } from './run-options.ts';
+import { checkRun, checkSessionRun, imageRequest, resolveLimits, runMessage } from './run-options.ts';
+import type { SessionHost, SessionOpener, TakenRun } from './session-host.ts';
 
+/** Somebody waits for the answer with a key pressed. */
+const questionTimeoutMs = 2000;
 const closeShape = { graceMs: optional(number({ min: 0 })) };
 
 /** A pool and how many runtimes that aren't closed are on it. */
@@ -27,10 +31,12 @@ interface Core {
   readonly pool: Pool;
   readonly closed: PromiseWithResolvers<void>;
   users: number;
+  /** Absent before the first session. */
+  sessions: Promise<SessionHost> | undefined;
 }
 
 /** A runtime whose workers are this program's own. */
-export class LocalRuntime implements Runtime {
+export class LocalRuntime implements Runtime, SessionOpener {
   readonly #core: Core;
   readonly #jobs: Set<Job> = new Set();
   /** Its own: others may go on with the pool when this runtime is closed. */
@@ -45,6 +51,7 @@ export class LocalRuntime implements Runtime {
       pool: new Pool(context),
       closed: Promise.withResolvers<void>(),
       users: 0,
+      sessions: undefined,
     };
     this.#core.users++;
     this.#listeners = new Listeners(context.options.logger);
@@ -80,7 +87,7 @@ export class LocalRuntime implements Runtime {
     try {
       const checked = checkRun(code, options);
       const limits = resolveLimits(checked, context.options);
-      this.#assertOpen();
+      this.assertOpen();
       job = this.#job(id, checked, limits);
       this.#submit(job, code, checked);
     } catch (error) {
@@ -93,50 +100,63 @@ export class LocalRuntime implements Runtime {
   #submit(job: Job, code: string, options: RunOptions): void {
     const { pool, context } = this.#core;
     const request = imageRequest(options);
-    if (request && !context.images)
-      throw new UsageError(
-        'usage',
-        'run: this runtime has one image: image and packages are its own options.',
-      );
+    this.#assertFindable(request);
     if (!request) job.image = context.image;
-    if (options.signal?.aborted) {
-      pool.abort(job);
-      return;
-    }
-    if (!pool.admit(job)) return;
-    this.#jobs.add(job);
-    const finding = request && new AbortController();
-    job.onSettled = () => {
-      this.#jobs.delete(job);
-      finding?.abort();
-    };
-    if (options.signal) job.listenTo(options.signal);
+    if (!this.#admit(job, options)) return;
+    const { sessionBytes } = options;
     const message = runMessage(job.id, code, options, job.limits, () => job.settled);
-    if (!(message instanceof Promise || finding)) {
+    if (!(message instanceof Promise || request || sessionBytes)) {
       job.message = message;
       pool.submit(job);
       return;
     }
     job.handle.status('queued');
-    const image = finding ? this.#find(job, request, finding.signal) : context.image;
-    Promise.all([message, image]).then(
-      ([ready, found]) => {
+    const image = request ? this.#findFor(job, request) : context.image;
+    const host = sessionBytes && this.#sessionHost();
+    Promise.all([message, image, host]).then(
+      ([ready, found, sessions]) => {
         job.message = ready;
         job.image = found;
-        if (!job.settled) pool.submit(job);
+        if (job.settled) return;
+        if (sessions && sessionBytes) void sessions.carry(job, sessionBytes);
+        else pool.submit(job);
       },
       (error: unknown) => pool.reject(job, error),
     );
   }
 
-  async #find(job: Job, request: ImageRequest, signal: AbortSignal): Promise<ImageSource> {
+  /** False: it's settled. */
+  #admit(job: Job, { signal }: Pick<RunOptions, 'signal'>): boolean {
+    const { pool } = this.#core;
+    if (signal?.aborted) {
+      pool.abort(job);
+      return false;
+    }
+    if (!pool.admit(job)) return false;
+    this.#jobs.add(job);
+    job.onSettled.push(() => this.#jobs.delete(job));
+    if (signal) job.listenTo(signal);
+    return true;
+  }
+
+  async #findFor(job: Job, request: ImageRequest): Promise<ImageSource> {
     const { images, image } = this.#core.context;
+    const finding = new AbortController();
+    job.onSettled.push(() => finding.abort());
     let found: ImageSource | undefined;
     const onProgress = (progress: Progress) => {
       if (!found && !job.settled) job.progress(progress);
     };
-    found = (await images?.find(request, { signal, onProgress })) ?? image;
+    found = (await images?.find(request, { signal: finding.signal, onProgress })) ?? image;
     return found;
+  }
+
+  #assertFindable(request: ImageRequest | undefined): void {
+    if (request && !this.#core.context.images)
+      throw new UsageError(
+        'usage',
+        'run: this runtime has one image: image and packages are its own options.',
+      );
   }
 
   #job(id: string, options: RunOptions, limits: RunLimits): Job {
@@ -147,6 +167,85 @@ export class LocalRuntime implements Runtime {
     return new Job(id, request, options, context.engine.kind, context.clock.now(), (job) => pool.abort(job));
   }
 
+  // ---- sessions ----------------------------------------------------------------------------------------------------
+
+  async session(id: string, options?: SessionOptions): Promise<Session> {
+    this.assertOpen();
+    const host = await this.#sessionHost();
+    return host.open(id, options, this);
+  }
+
+  async sessions(options?: { tenant?: string | undefined }): Promise<SessionInfo[]> {
+    this.assertOpen();
+    const host = await this.#sessionHost();
+    return host.list(options);
+  }
+
+  async removeSession(id: string, options?: { tenant?: string | undefined }): Promise<void> {
+    this.assertOpen();
+    const host = await this.#sessionHost();
+    await host.remove(id, options);
+  }
+
+  #sessionHost(): Promise<SessionHost> {
+    const core = this.#core;
+    const { context, pool } = core;
+    if (!context.sessions) throw new UsageError('usage', 'This runtime has no sessions.');
+    core.sessions ??= context.sessions(pool, context);
+    return core.sessions;
+  }
+
+  async find(request: ImageRequest | undefined): Promise<ImageSource> {
+    const { images, image, telemetry } = this.#core.context;
+    this.#assertFindable(request);
+    if (!request || !images) return image;
+    const onProgress = (progress: Progress) => telemetry.emit({ type: 'progress', progress });
+    return images.find(request, { signal: new AbortController().signal, onProgress });
+  }
+
+  take(
+    code: string,
+    options: SessionRunOptions | undefined,
+    { tenant, image, question }: Parameters<SessionOpener['take']>[2],
+  ): TakenRun {
+    const { pool, context } = this.#core;
+    const id = crypto.randomUUID();
+    let job: Job | undefined;
+    let ready: Promise<void> | undefined;
+    try {
+      const checked = checkSessionRun(code, options);
+      const limits = resolveLimits(checked, context.options);
+      if (question) limits.timeoutMs = Math.min(limits.timeoutMs, questionTimeoutMs);
+      this.assertOpen();
+      const taken = this.#job(id, { ...checked, tenant }, limits);
+      job = taken;
+      job.image = image;
+      if (this.#admit(job, checked)) {
+        job.handle.status('queued');
+        const message = runMessage(id, code, checked, limits, () => taken.settled);
+        if (!(message instanceof Promise))
+          job.message = question ? { ...message, purpose: question } : message;
+        else ready = this.#read(job, message);
+      }
+    } catch (error) {
+      job ??= this.#job(id, { tenant }, context.options.limits);
+      pool.reject(job, error);
+    }
+    return { job, ready: ready ?? Promise.resolve() };
+  }
+
+  async #read(job: Job, message: Promise<JobMessage>): Promise<void> {
+    const over = new Promise<void>((resolve) => job.onSettled.push(resolve));
+    const read = async () => {
+      try {
+        job.message = await message;
+      } catch (error) {
+        this.#core.pool.reject(job, error);
+      }
+    };
+    await Promise.race([read(), over]);
+  }
+
   // ---- the whole ---------------------------------------------------------------------------------------------------
 
   stats(): RuntimeStats {
@@ -154,12 +253,12 @@ export class LocalRuntime implements Runtime {
   }
 
   async warm(): Promise<void> {
-    this.#assertOpen();
+    this.assertOpen();
     await this.#core.pool.warm();
   }
 
   async restart(): Promise<void> {
-    this.#assertOpen();
+    this.assertOpen();
     await this.#core.pool.restart();
   }
 
@@ -203,18 +302,22 @@ export class LocalRuntime implements Runtime {
       job.handle.catch(() => undefined);
       pool.withdraw(job, new UsageError('closed', 'The runtime was closed before the run started.'));
     }
+    const sessions = await this.#core.sessions?.catch(() => undefined);
     if (last) {
-      await pool.close();
+      await Promise.all([sessions?.close(), pool.close()]);
       await context.engine[Symbol.asyncDispose]();
       closed.resolve();
-    } else await this.drain();
+    } else {
+      await sessions?.leave(this);
+      await this.drain();
+    }
     this.#leavePool();
     this.#end = 'closed';
     this.#listeners.tell({ type: 'status', status: 'closed', previous: 'closing' });
     this.#listeners.clear();
   }
 
-  #assertOpen(): void {
+  assertOpen(): void {
     if (this.#end) throw new UsageError('closed', 'The runtime is closed.');
   }
 

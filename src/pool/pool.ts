@@ -4,10 +4,11 @@ import type { PoolContext } from './context.ts';
 import { Crew } from './crew.ts';
 import { HealthChecks } from './health-checks.ts';
 import { imageKey } from './images.ts';
-import type { Job } from './job.ts';
-import { Lines, type Place } from './lines.ts';
+import { Job } from './job.ts';
+import { type Guest, Lines, type Place } from './lines.ts';
 import { Pace } from './pace.ts';
 import { noWorker, PoolStatus } from './pool-status.ts';
+import { Seat, type SeatPool, type SeatRequest } from './seat.ts';
 import type { Slot } from './slot.ts';
 import type { After } from './slot-state.ts';
 
@@ -29,6 +30,11 @@ export class Pool {
   readonly #health: HealthChecks;
   readonly #status: PoolStatus;
   readonly #pace: Pace = new Pace();
+  readonly #seats: SeatPool = {
+    start: (job, slot) => this.#startIn(slot, job, 'hold'),
+    changed: () => this.#balance(),
+    giveBack: (slot) => this.#crew.giveBack(slot),
+  };
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
   #balancing = false;
@@ -72,7 +78,7 @@ export class Pool {
 
   /** Takes the run in, or rejects it. From now on it has a place, also while its image is found and its files read. */
   admit(job: Job): boolean {
-    const refusal = this.#refusal(job);
+    const refusal = this.#refusal(job) ?? (job.image && this.#unavailable(job));
     if (refusal) this.reject(job, refusal);
     else this.#reading.add(job);
     return !refusal;
@@ -91,7 +97,7 @@ export class Pool {
   abort(job: Job): void {
     if (job.settled) return;
     if (job.slot) {
-      job.slot.stop();
+      if (!job.ended) job.slot.stop();
       return;
     }
     this.#lines.remove(job);
@@ -108,8 +114,8 @@ export class Pool {
   /** Kills the worker that runs it. */
   abandon(job: Job, message: string): void {
     if (job.settled) return;
-    if (job.slot) job.slot.abandon({ code: 'interrupted', message });
-    else this.abort(job);
+    if (!job.slot) this.abort(job);
+    else if (!job.ended) job.slot.abandon({ code: 'interrupted', message });
   }
 
   /** Rejects a run that hasn't started. */
@@ -126,8 +132,8 @@ export class Pool {
     job.reject(error);
   }
 
-  #refusal(job: Job): Error | undefined {
-    if (!this.#hasRoom(job.tenant)) {
+  #refusal({ tenant }: Guest): Error | undefined {
+    if (!this.#hasRoom(tenant)) {
       const { maxWorkers, maxQueue } = this.#context.options;
       const waiting = this.#waiting;
       const running = this.#running.size;
@@ -138,7 +144,7 @@ export class Pool {
         { details: { waiting, running, maxQueue, maxWorkers, ...(retryAfterMs && { retryAfterMs }) } },
       );
     }
-    return job.image && this.#unavailable(job);
+    return undefined;
   }
 
   /** Who has nothing in a full queue may still wait with one run, as long as it isn't twice as long: a flood is its sender's. */
@@ -150,20 +156,58 @@ export class Pool {
     return ![...this.#running, ...this.#reading].some((job) => job.tenant === tenant);
   }
 
-  #unavailable(job: Job): Error | undefined {
-    const cause = job.key === this.#own ? this.#crew.outage : undefined;
-    if (!cause || this.#crew.canServe(job)) return undefined;
+  #unavailable(guest: Guest): Error | undefined {
+    const cause = guest.key === this.#own ? this.#crew.outage : undefined;
+    if (!cause || this.#crew.canServe(guest)) return undefined;
     return noWorker(cause);
   }
 
   #start(job: Job, slot: Slot): void {
-    const { telemetry, options } = this.#context;
-    this.#running.add(job);
-    telemetry.counters.started++;
+    const { options } = this.#context;
     const last = slot.runs + 1 >= options.recycle.maxRequests;
     const after: After = job.isolation === 'process' ? 'discard' : job.isolation;
     // Rewinding a worker for its successor's sake would be wasted.
-    slot.run(job, last && after === 'rewind' ? 'discard' : after);
+    this.#startIn(slot, job, last && after === 'rewind' ? 'discard' : after);
+  }
+
+  #startIn(slot: Slot, job: Job, after: After): void {
+    this.#reading.delete(job);
+    this.#running.add(job);
+    this.#context.telemetry.counters.started++;
+    slot.run(job, after);
+  }
+
+  // ---- sessions ----------------------------------------------------------------------------------------------------
+
+  /** A clean worker for a session alone, when it's its turn. Rejects as runs do. */
+  seat(request: SeatRequest): Promise<Seat> {
+    const { job } = request;
+    const closed = this.#closing && new UsageError('closed', 'The runtime is closed.');
+    const refusal = closed ?? (job ? undefined : this.#refusal(request)) ?? this.#unavailable(request);
+    if (refusal) {
+      request.reject(refusal);
+      return request.granted;
+    }
+    // It waits in the lines instead.
+    if (job) this.#reading.delete(job);
+    this.#crew.start();
+    this.#lines.push(request, request.since);
+    job?.handle.status(this.#crew.isLive(request) ? 'queued' : 'booting');
+    this.#balance();
+    return request.granted;
+  }
+
+  /** Nobody waits for it any more. */
+  withdrawSeat(request: SeatRequest): void {
+    if (!this.#lines.remove(request)) return;
+    request.reject(new UsageError('closed', 'Nobody waits for the worker any more.'));
+    this.#balance();
+  }
+
+  #seat(request: SeatRequest, slot: Slot): void {
+    const { job } = request;
+    if (job && !job.settled) this.#reading.add(job);
+    request.grant(new Seat(slot, request, this.#seats));
   }
 
   #finished(job: Job, execution: Execution): void {
@@ -201,7 +245,7 @@ export class Pool {
 
   #progress(key: string, progress: Progress): void {
     this.#context.telemetry.emit({ type: 'progress', progress });
-    for (const job of this.#lines.of(key)) job.progress(progress);
+    for (const guest of this.#lines.of(key)) guest.progress(progress);
   }
 
   // ---- balance -----------------------------------------------------------------------------------------------------
@@ -219,6 +263,7 @@ export class Pool {
         this.#crew.fill();
         // A spare may have stepped in.
         this.#dispatch();
+        this.#crew.reclaim(this.#lines);
         if (this.#crew.outage) this.#rejectUnservable();
       }
     } finally {
@@ -248,21 +293,23 @@ export class Pool {
   }
 
   #startOrMakeWay(place: Place, heads: readonly Place[]): boolean {
-    const job = place.entry.item;
+    const guest = place.entry.item;
     // What is told on the way may have ended it.
-    if (job.place !== place) return false;
-    let slot = this.#crew.take(job);
+    if (guest.place !== place) return false;
+    let slot = this.#crew.take(guest);
     // A spare that takes the other's place is for this run, not for those behind it.
-    if (!slot && this.#crew.makeWay(place, heads)) slot = this.#crew.take(job);
-    if (slot && this.#lines.start(job)) this.#start(job, slot);
-    return slot !== undefined;
+    if (!slot && this.#crew.makeWay(place, heads)) slot = this.#crew.take(guest);
+    if (!slot || !this.#lines.start(guest)) return slot !== undefined;
+    if (guest instanceof Job) this.#start(guest, slot);
+    else this.#seat(guest, slot);
+    return true;
   }
 
   /** Without it runs would wait for workers that don't come. */
   #rejectUnservable(): void {
-    for (const job of this.#lines.of(this.#own)) {
-      const error = this.#unavailable(job);
-      if (error && this.#lines.remove(job)) this.reject(job, error);
+    for (const guest of this.#lines.of(this.#own)) {
+      const error = this.#unavailable(guest);
+      if (error) this.#turnAway(guest, error);
     }
   }
 
@@ -271,8 +318,14 @@ export class Pool {
     // Of the runtime's own image it's tried again, until the circuit opens.
     if (pool && key === this.#own) return;
     const waiting = this.#lines.of(key);
-    const given = pool ? waiting.filter((job) => !this.#crew.hasAny(job)) : waiting.slice(0, 1);
-    for (const job of given) if (this.#lines.remove(job)) this.reject(job, error);
+    const given = pool ? waiting.filter((guest) => !this.#crew.hasAny(guest)) : waiting.slice(0, 1);
+    for (const guest of given) this.#turnAway(guest, error);
+  }
+
+  #turnAway(guest: Guest, error: Error): void {
+    if (!this.#lines.remove(guest)) return;
+    if (guest instanceof Job) this.reject(guest, error);
+    else guest.reject(error);
   }
 
   // ---- the whole ---------------------------------------------------------------------------------------------------
@@ -330,6 +383,7 @@ export class Pool {
       workers: this.#crew.slots.map((slot) => slot.stats),
       queued: this.#waiting,
       running: this.#running.size,
+      residents: this.#crew.slots.filter((slot) => slot.held).length,
       ...this.#context.telemetry.counters,
     };
   }

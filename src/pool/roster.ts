@@ -1,8 +1,8 @@
-import type { Job } from './job.ts';
+import type { Guest } from './lines.ts';
 import type { Slot } from './slot.ts';
 
 /** What a run wants of a slot. */
-export type Wish = Pick<Job, 'key' | 'tenant' | 'isolation'>;
+export type Wish = Pick<Guest, 'key' | 'tenant' | 'isolation'>;
 
 /** Whose runs a slot takes. Without a tenant: anybody's. */
 export interface Kind {
@@ -34,9 +34,15 @@ export class Roster {
     return this.#members.filter((slot) => slot.key === key);
   }
 
-  /** Members that have taken a run of that kind. */
+  /** Members that have taken a run of that kind, and that no session has. */
   bound({ key, tenant }: Required<Kind>): Slot[] {
-    return this.#members.filter((slot) => slot.key === key && slot.tenant === tenant);
+    return this.#members.filter((slot) => slot.key === key && slot.tenant === tenant && !slot.held);
+  }
+
+  /** Members that sessions have and don't use now, those used least recently first. */
+  resting(): Slot[] {
+    const resting = this.#members.filter((slot) => slot.resting && slot.asked === undefined);
+    return resting.sort((a, b) => a.idleSince - b.idleSince);
   }
 
   /** Members that nobody has used yet, booting ones too. */
@@ -144,6 +150,13 @@ function isOf(slot: Slot, key: string | undefined): boolean {
 
 export function isBooting(slot: Slot): boolean {
   return slot.state.name === 'booting';
+}
+
+/** Will be idle without having run anything before, and is for such runs. */
+export function isOnItsWay(slot: Slot, kind: Required<Kind>): boolean {
+  const { asked, state } = slot;
+  if (asked) return asked.key === kind.key && asked.tenant === kind.tenant;
+  return serves(slot, kind) && (isBooting(slot) || (state.name === 'rewinding' && !state.held));
 }
 
 function remove(slots: Slot[], slot: Slot): void {

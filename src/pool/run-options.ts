@@ -2,7 +2,10 @@ import { UsageError } from '../errors/errors.ts';
 import { protocolLimits } from '../protocol/limits.ts';
 import { encodeValue } from '../protocol/value-codec.ts';
 import type { RunLimits, RunOptions } from '../runtime.ts';
+import type { SessionRunOptions } from '../session.ts';
 import {
+  boolean,
+  type Check,
   checkOptions,
   func,
   integer,
@@ -33,7 +36,7 @@ const requirement = satisfying<string>(
   (value) => typeof value === 'string' && value.trim() !== '' && value.length <= protocolLimits.maxNameChars,
 );
 
-const shape = {
+const sessionShape = {
   ...limitChecks,
   filename: optional(string),
   globals: optional(record(satisfying<unknown>('anything', () => true))),
@@ -48,7 +51,23 @@ const shape = {
         (Array.isArray(value) && value.every((line) => typeof line === 'string')),
     ),
   ),
-  isolation: optional(oneOf(...isolations)),
+  figures: optional(oneOf('png', 'svg')),
+  seed: optional(integer({ min: 0, max: 2 ** 32 - 1 })),
+  signal: optional(satisfying<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
+  onStdout: optional(func<NonNullable<RunOptions['onStdout']>>()),
+  onStderr: optional(func<NonNullable<RunOptions['onStderr']>>()),
+  onDisplay: optional(func<NonNullable<RunOptions['onDisplay']>>()),
+  onProgress: optional(func<NonNullable<RunOptions['onProgress']>>()),
+};
+
+const sessionRunShape = { ...sessionShape, interactive: optional(boolean) };
+
+/** Whose code it is, and its interpreter. */
+export const sessionImageShape: {
+  readonly tenant: Check<string | undefined>;
+  readonly image: Check<string | undefined>;
+  readonly packages: Check<readonly string[] | undefined>;
+} = {
   tenant: optional(
     satisfying<string>(
       `a name of 1 to ${protocolLimits.maxNameChars} characters`,
@@ -62,19 +81,25 @@ const shape = {
     ),
   ),
   packages: optional(list(requirement)),
-  figures: optional(oneOf('png', 'svg')),
-  seed: optional(integer({ min: 0, max: 2 ** 32 - 1 })),
-  signal: optional(satisfying<AbortSignal>('an AbortSignal', (value) => value instanceof AbortSignal)),
-  onStdout: optional(func<NonNullable<RunOptions['onStdout']>>()),
-  onStderr: optional(func<NonNullable<RunOptions['onStderr']>>()),
-  onDisplay: optional(func<NonNullable<RunOptions['onDisplay']>>()),
-  onProgress: optional(func<NonNullable<RunOptions['onProgress']>>()),
+};
+
+const shape = {
+  ...sessionShape,
+  isolation: optional(oneOf(...isolations)),
+  ...sessionImageShape,
+  sessionBytes: optional(satisfying<Uint8Array>('bytes', (value) => value instanceof Uint8Array)),
 };
 
 /** The options as they are now. Throws one `TypeError` for what is ill-typed or unknown. */
 export function checkRun(code: unknown, options: unknown): RunOptions {
   if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
   return checkOptions('run', options, shape);
+}
+
+/** Of a run of a session. */
+export function checkSessionRun(code: unknown, options: unknown): SessionRunOptions {
+  if (typeof code !== 'string') throw new TypeError(`run: code must be a string, not ${typeof code}`);
+  return checkOptions('run', options, sessionRunShape);
 }
 
 /** What the run asks for instead of the runtime's own image, if it does. Throws `UsageError`. */
@@ -112,7 +137,7 @@ export function resolveLimits(options: RunOptions, runtime: ResolvedRuntimeOptio
 export function runMessage(
   id: string,
   code: string,
-  options: RunOptions,
+  options: RunOptions & SessionRunOptions,
   limits: RunLimits,
   cancelled: () => boolean,
 ): JobMessage | Promise<JobMessage> {
@@ -120,6 +145,7 @@ export function runMessage(
   const encoded = globals === undefined ? undefined : encodeValue(globals, { name: 'globals' });
   const message: JobMessage = {
     id,
+    purpose: options.interactive ? 'prompt' : 'program',
     code,
     filename: options.filename ?? '<run>',
     argv: options.argv ? [...options.argv] : [],

@@ -15,6 +15,12 @@ import {
 } from '../util/options.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { defaultLimits, hardLimits, limitChecks, limitNames, minResidentBytes } from './limits.ts';
+import {
+  type ResolvedSessionSettings,
+  resolveSessionSettings,
+  type SessionSettings,
+  sessionSettings,
+} from './session-settings.ts';
 
 // ---- types ---------------------------------------------------------------------------------------------------------
 
@@ -109,6 +115,7 @@ export interface RuntimeOptions {
    */
   shared?: boolean | undefined;
   logger?: Logger | undefined;
+  sessions?: SessionSettings | undefined;
   /** Resident memory of a whole worker, beyond which it is killed: 192 MiB or more. Default: twice `maxHeapBytes` and 512 MiB. */
   maxResidentBytes?: number | undefined;
   /** Ceiling of Python's memory in a worker, 32 MiB or more. Default: the largest `memoryBytes` of `limits` and `maxLimits`. */
@@ -143,6 +150,7 @@ export interface ResolvedRuntimeOptions {
   readonly cacheDir: string | undefined;
   readonly shared: boolean;
   readonly logger: Logger | undefined;
+  readonly sessions: ResolvedSessionSettings;
   readonly maxHeapBytes: number;
   readonly maxResidentBytes: number;
 }
@@ -229,6 +237,7 @@ const shape = {
       logMethods.every((name) => typeof (value as Partial<Logger> | null)?.[name] === 'function'),
     ),
   ),
+  sessions: optional(sessionSettings),
   maxHeapBytes: optional(integer({ min: minHeapBytes, max: hardLimits.memoryBytes })),
   maxResidentBytes: optional(integer({ min: minResidentBytes })),
 };
@@ -307,6 +316,7 @@ export function resolveRuntimeOptions(
     cacheDir: options.cacheDir,
     shared: options.shared ?? defaults.shared,
     logger: options.logger,
+    sessions: resolveSessionSettings(options.sessions, fromEnv.sessions),
     maxHeapBytes,
     maxResidentBytes:
       options.maxResidentBytes ?? fromEnv.maxResidentBytes ?? defaultResidentBytes(maxHeapBytes),

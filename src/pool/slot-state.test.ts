@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import {
   type After,
   initialSlotState,
+  isHeld,
   isLive,
   type SlotAction,
   type SlotState,
@@ -12,7 +13,8 @@ import {
 /** What the machine is, told in another way: for each state the actions that it takes. */
 const legal: Record<SlotState['name'], readonly SlotAction['type'][]> = {
   booting: ['booted', 'end', 'exited'],
-  idle: ['start', 'end', 'exited'],
+  idle: ['start', 'hold', 'end', 'exited'],
+  held: ['start', 'rest', 'use', 'release', 'end', 'exited'],
   running: ['finished', 'end', 'exited'],
   rewinding: ['rewound', 'end', 'exited'],
   dying: ['exited'],
@@ -23,6 +25,9 @@ interface Model {
   name: SlotState['name'];
   /** Runs with `after: 'none'` so far. */
   stateful: number;
+  /** A session has it. */
+  held: boolean;
+  resting: boolean;
 }
 interface Real {
   state: SlotState;
@@ -41,14 +46,20 @@ class Act implements fc.Command<Model, Real> {
 
   run(model: Model, real: Real): void {
     const { action } = this;
-    const unclean = action.type === 'start' && action.after !== 'none' && model.stateful > 0;
-    if (!legal[model.name].includes(action.type) || unclean) {
+    const entering = action.type === 'start';
+    const unclean = (action.type === 'hold' || (entering && action.after !== 'none')) && model.stateful > 0;
+    const foreign =
+      entering && (model.held ? action.after !== 'hold' || model.resting : action.after === 'hold');
+    if (!legal[model.name].includes(action.type) || unclean || foreign) {
       expect(() => transition(real.state, action)).toThrow(expect.objectContaining({ code: 'internal' }));
       return;
     }
     const before = real.state;
     real.state = transition(before, action);
     if (action.type === 'start' && action.after === 'none') model.stateful++;
+    if (action.type === 'hold') model.held = true;
+    if (['release', 'end', 'exited'].includes(action.type)) model.held = false;
+    model.resting = action.type === 'rest';
     model.name = real.state.name;
 
     if (action.type === 'exited') expect(real.state.name).toBe('dead');
@@ -56,7 +67,10 @@ class Act implements fc.Command<Model, Real> {
     if (before.name === 'running' && action.type === 'finished')
       expect(real.state.name).toBe(before.after === 'discard' ? 'dying' : 'rewinding');
     if (real.state.name === 'idle') expect(real.state.clean).toBe(model.stateful === 0);
-    expect(isLive(real.state)).toBe(['idle', 'running', 'rewinding'].includes(real.state.name));
+    if (action.type === 'rewound') expect(real.state.name).toBe(model.held ? 'held' : 'idle');
+    if (real.state.name === 'held') expect(real.state.resting).toBe(model.resting);
+    expect(isHeld(real.state)).toBe(model.held);
+    expect(isLive(real.state)).toBe(['idle', 'held', 'running', 'rewinding'].includes(real.state.name));
   }
 
   toString(): string {
@@ -68,7 +82,12 @@ const actions = fc.oneof(
   fc
     .constantFrom<SlotAction['type'][]>('booted', 'finished', 'rewound')
     .map((type) => new Act({ type } as SlotAction)),
-  fc.constantFrom<After[]>('rewind', 'none', 'discard').map((after) => new Act({ type: 'start', after })),
+  fc
+    .constantFrom<SlotAction['type'][]>('hold', 'rest', 'use', 'release')
+    .map((type) => new Act({ type } as SlotAction)),
+  fc
+    .constantFrom<After[]>('rewind', 'none', 'discard', 'hold')
+    .map((after) => new Act({ type: 'start', after })),
   // Ends are rare, so that lives are long.
   {
     arbitrary: fc
@@ -82,11 +101,14 @@ it('takes legal actions only, dies once, and is clean unless a stateful run has 
   fc.assert(
     fc.property(fc.commands([actions], { maxCommands: 60 }), (commands) => {
       fc.modelRun(
-        () => ({ model: { name: 'booting', stateful: 0 } as Model, real: { state: initialSlotState } }),
+        () => ({
+          model: { name: 'booting', stateful: 0, held: false, resting: false } as Model,
+          real: { state: initialSlotState },
+        }),
         commands,
       );
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
 });
 

@@ -1,5 +1,5 @@
 import { buildTimeoutMs, type Worker, type WorkerExit } from '../engines/engine.ts';
-import { InternalError, WorkerError } from '../errors/errors.ts';
+import { InternalError, LimitError, WorkerError } from '../errors/errors.ts';
 import { type ImageSource, stdlibImage } from '../packages/image-source.ts';
 import type { RewoundMessage } from '../protocol/messages.ts';
 import type { Execution, Progress, RestartReason, WorkerStats } from '../runtime.ts';
@@ -9,9 +9,11 @@ import type { PoolContext } from './context.ts';
 import { lossError } from './execution.ts';
 import { imageKey } from './images.ts';
 import type { Job, JobPlace, SlotLoss } from './job.ts';
+import type { Kind } from './roster.ts';
 import {
   type After,
   initialSlotState,
+  isHeld,
   isLive,
   type SlotAction,
   type SlotState,
@@ -37,6 +39,16 @@ export interface SlotOwner {
   gone(slot: Slot, expected: boolean): void;
 }
 
+/** What a slot tells the session that has it. */
+export interface SlotHolder {
+  /** It should be given back: others wait for it since then, or (-Infinity) before any further call. */
+  wanted(since: number): void;
+  /** The run is over, and the kernel takes the next call. */
+  ready(): void;
+  /** The worker is gone, with the session's state. */
+  lost(error: Error): void;
+}
+
 /** One worker's place in the pool, from the start of its boot to the end of its process. */
 export class Slot {
   readonly id: string;
@@ -53,7 +65,10 @@ export class Slot {
   tenant: string | undefined;
   runs = 0;
   heapBytes = 0;
+  /** When it became idle, or the session that has it came to rest. */
   idleSince = 0;
+  /** Its session has been asked to give it back, for whom. */
+  asked: Kind | undefined;
   readonly #context: PoolContext;
   readonly #owner: SlotOwner;
   readonly #startedAt: number;
@@ -62,6 +77,7 @@ export class Slot {
   #state: SlotState = initialSlotState;
   #worker: Worker | undefined;
   #run: ActiveRun | undefined;
+  #holder: SlotHolder | undefined;
   #rewindTimer: Timer | undefined;
   #watchdog: Watchdog | undefined;
   #readyAt: number | undefined;
@@ -82,6 +98,16 @@ export class Slot {
 
   get live(): boolean {
     return isLive(this.#state);
+  }
+
+  /** A session has it: no other run may enter. */
+  get held(): boolean {
+    return isHeld(this.#state);
+  }
+
+  /** A session has it and doesn't use it now. */
+  get resting(): boolean {
+    return this.#state.name === 'held' && this.#state.resting;
   }
 
   /** Idle or about to be, with nothing of a stateful run in it. */
@@ -187,10 +213,8 @@ export class Slot {
   run(job: Job, after: After): void {
     const { message } = job;
     if (!this.#worker || !message) throw new TypeError('A run needs a worker that is ready and a message.');
-    if (this.tenant !== undefined && this.tenant !== job.tenant)
-      throw new InternalError('internal', 'A worker must never be given the code of a second tenant.');
+    this.#bind(job.tenant);
     this.#apply({ type: 'start', after });
-    this.tenant = job.tenant;
     this.runs++;
     const run = new ActiveRun(job, this.#worker, this.#context, {
       finished: (execution, heapBytes) => this.#finished(job, execution, heapBytes),
@@ -201,6 +225,13 @@ export class Slot {
     job.started(this, this.#context.clock.now());
     this.#watchdog?.watch(job);
     run.start(message, after);
+  }
+
+  /** It has run the tenant's code, or is about to. */
+  #bind(tenant: string): void {
+    if (this.tenant !== undefined && this.tenant !== tenant)
+      throw new InternalError('internal', 'A worker must never be given the code of a second tenant.');
+    this.tenant = tenant;
   }
 
   stop(): void {
@@ -216,7 +247,7 @@ export class Slot {
       this.#settle(run.job, run.job.abandoned(loss, this.#context.clock.now()));
     }
     const reason = loss.reason ?? (loss.code === 'output' ? 'crashed' : loss.code);
-    this.#owner.lost(this, reason, lossError(loss));
+    this.#tellLost(reason, loss);
   }
 
   #finished(job: Job, execution: Execution, heapBytes: number): void {
@@ -225,16 +256,19 @@ export class Slot {
     if (this.#state.name === 'dying') {
       this.#watchdog?.end();
       this.#worker?.kill();
-    } else
-      this.#rewindTimer = this.#context.clock.setTimeout(
-        () => this.#lose('dirty', { code: 'crashed', message: 'rewinding takes too long' }),
-        rewindTimeoutMs,
-        { unref: true },
-      );
+    } else this.#boundRewind();
     this.#settle(job, execution);
   }
 
-  #rewound(message: RewoundMessage): void {
+  #boundRewind(): void {
+    this.#rewindTimer = this.#context.clock.setTimeout(
+      () => this.#lose('dirty', { code: 'crashed', message: 'rewinding takes too long' }),
+      rewindTimeoutMs,
+      { unref: true },
+    );
+  }
+
+  #rewound(message: Omit<RewoundMessage, 'kind' | 'id'>): void {
     if (this.#state.name !== 'rewinding') return;
     this.heapBytes = message.heapBytes;
     if (message.dirty !== null) {
@@ -245,12 +279,84 @@ export class Slot {
     this.#watchdog?.rest();
     this.#apply({ type: 'rewound' });
     this.idleSince = this.#context.clock.now();
+    if (this.held) {
+      this.#holder?.ready();
+      return;
+    }
+    this.asked = undefined;
     this.#owner.idle(this);
   }
 
   #settle(job: Job, execution: Execution): void {
     this.#run = undefined;
     this.#owner.finished(this, job, execution);
+  }
+
+  // ---- a session ---------------------------------------------------------------------------------------------------
+
+  /** A session of that tenant has it from now on, until `release` or its end. */
+  hold(tenant: string, holder: SlotHolder): void {
+    this.#bind(tenant);
+    this.#apply({ type: 'hold' });
+    this.#holder = holder;
+  }
+
+  /** The session doesn't use it, until `use`. */
+  rest(): void {
+    this.#apply({ type: 'rest' });
+    this.idleSince = this.#context.clock.now();
+  }
+
+  use(): void {
+    this.#apply({ type: 'use' });
+  }
+
+  /** Asks its session to give it back. */
+  ask(since: number, kind: Kind): void {
+    this.asked = kind;
+    this.#holder?.wanted(since);
+  }
+
+  /** Has the worker do something for the session, between its runs. One thing at a time. */
+  async work<T>(what: string, limitMs: number, work: (worker: Worker) => Promise<T>): Promise<T> {
+    if (this.#state.name !== 'held' || !this.#worker)
+      throw new TypeError(`${what} needs a worker that is held.`);
+    const late = () =>
+      this.abandon({
+        code: 'crashed',
+        reason: 'unhealthy',
+        message: `${what} took its worker more than ${limitMs} ms: it was killed.`,
+      });
+    this.#watchdog?.work();
+    // It counts: what is under way keeps the process alive.
+    using _timer = this.#context.clock.setTimeout(late, limitMs);
+    try {
+      return await work(this.#worker);
+    } finally {
+      if (this.live) this.#watchdog?.rest();
+    }
+  }
+
+  /** It isn't known any more what is in it. */
+  spoil(error: unknown): void {
+    if (!this.live) return;
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof LimitError && error.code === 'memory' ? 'memory' : 'crashed';
+    const reason = code === 'memory' || error instanceof WorkerError ? code : 'dirty';
+    this.#lose(reason, { code, message, cause: error });
+  }
+
+  /** The session has given it back: it's rewound. */
+  release(): void {
+    this.#apply({ type: 'release' });
+    this.#holder = undefined;
+    this.#boundRewind();
+    // Async: what an engine throws is a loss too.
+    const rewind = async () => this.#worker?.rewind();
+    rewind().then(
+      (rewound) => rewound && this.#rewound(rewound),
+      (error: unknown) => this.spoil(error),
+    );
   }
 
   // ---- end ---------------------------------------------------------------------------------------------------------
@@ -290,7 +396,15 @@ export class Slot {
 
   #lose(reason: RestartReason, loss: SlotLoss): void {
     this.end();
-    this.#owner.lost(this, reason, lossError(loss));
+    this.#tellLost(reason, loss);
+  }
+
+  #tellLost(reason: RestartReason, loss: SlotLoss): void {
+    const error = lossError(loss);
+    const holder = this.#holder;
+    this.#holder = undefined;
+    holder?.lost(error);
+    this.#owner.lost(this, reason, error);
   }
 
   #exited(exit: WorkerExit): void {

@@ -5,7 +5,7 @@ import type { BootRetries } from './boot-retries.ts';
 import type { PoolContext } from './context.ts';
 import { imageKey } from './images.ts';
 import type { Lines, Place } from './lines.ts';
-import { count, isBooting, isIdle, type Kind, type Roster, serves } from './roster.ts';
+import { count, isBooting, isIdle, isOnItsWay, type Kind, type Roster, serves } from './roster.ts';
 import type { Slot } from './slot.ts';
 
 /** A run of whose kind there are busy workers only waits so long, about a boot, before an idle one of another kind goes. */
@@ -132,6 +132,34 @@ export class Staffing {
     return true;
   }
 
+  /**
+   * A run is first in its line, no worker is idle, and none is on its way: the session that is used least may have to give its
+   * worker back, rather one that suits the run; of another kind as in `makeWay`.
+   */
+  reclaim(wanting: Place, heads: readonly Place[]): void {
+    if (!this.#started || this.#ended) return;
+    const { key, tenant, since } = wanting;
+    const kind = { key, tenant };
+    const { members } = this.#roster;
+    let missing = this.#lines.count(key, tenant) - count(members, (slot) => isOnItsWay(slot, kind));
+    for (const slot of missing > 0 ? this.#roster.resting() : []) {
+      if (missing === 0) return;
+      if (!serves(slot, kind)) continue;
+      missing--;
+      slot.ask(since, kind);
+    }
+    const full = members.length >= this.#context.options.maxWorkers;
+    if (missing <= 0 || !full || this.mayBoot(key, 1) === 0) return;
+    const none = !this.#hasAny(wanting, heads);
+    const other = this.#roster
+      .resting()
+      .find((slot) => none || this.#isSpareable(slot) || this.#hasMore(slot, wanting));
+    if (!other) return;
+    const leftMs = none ? 0 : since + patienceMs - this.#context.clock.now();
+    if (leftMs > 0) this.#lookAgainAfter(leftMs);
+    else other.ask(Number.NEGATIVE_INFINITY, kind);
+  }
+
   /** Of its own, or a fresh one that isn't for somebody before it. */
   #hasAny(wanting: Wanting, heads: readonly Wanting[]): boolean {
     const { key, tenant } = wanting;
@@ -188,9 +216,9 @@ export class Staffing {
     return Math.max(0, this.#lines.count(place.key, place.tenant) - free);
   }
 
-  /** Runs of the image that run or wait. */
+  /** Runs of the image that run or wait, and its sessions. */
   #demand(key: string): number {
-    const running = count(this.#roster.of(key), (slot) => slot.state.name === 'running');
+    const running = count(this.#roster.of(key), (slot) => slot.state.name === 'running' || slot.held);
     return running + this.#lines.count(key);
   }
 

@@ -2,7 +2,7 @@ import type { RuntimeEvent, RuntimeStats } from '../runtime.ts';
 import { attempt, Listeners } from './listeners.ts';
 import type { Logger } from './runtime-options.ts';
 
-export type Counters = Omit<RuntimeStats, 'status' | 'workers' | 'queued' | 'running'>;
+export type Counters = Omit<RuntimeStats, 'status' | 'workers' | 'queued' | 'running' | 'residents'>;
 
 /** Counts what happens, tells it to listeners, and logs what an operator wants to read. */
 export class Telemetry {
@@ -20,6 +20,8 @@ export class Telemetry {
     recycled: 0,
     rewinds: 0,
     healthChecks: 0,
+    thaws: 0,
+    freezes: 0,
   };
   readonly #logger: Logger | undefined;
   readonly listeners: Listeners;
@@ -42,6 +44,8 @@ export class Telemetry {
     else if (event.type === 'worker:restart') counters.restarts++;
     else if (event.type === 'worker:recycle') counters.recycled++;
     else if (event.type === 'health') counters.healthChecks++;
+    else if (event.type === 'session:thaw') counters.thaws++;
+    else if (event.type === 'session:freeze') counters.freezes++;
   }
 
   #log(event: RuntimeEvent): void {
@@ -63,6 +67,9 @@ export class Telemetry {
       else logger.info({}, 'workers start again');
     } else if (event.type === 'warning') {
       logger.warn({}, event.message);
+    } else if (event.type === 'session:lost') {
+      const { session, tenant, revision, error } = event;
+      logger.warn({ session, tenant, revision, error }, `session is back at revision ${revision}`);
     }
   }
 }

@@ -53,6 +53,11 @@ export class Watchdog {
     });
   }
 
+  /** It does something for the host. */
+  work(): void {
+    this.#start({ everyMs: intervalMs, cpuLoss: () => undefined });
+  }
+
   /** It says that it's clean. */
   rest(): void {
     let before: number | undefined;

@@ -16,6 +16,11 @@ export type Message = HostMessage | WorkerMessage;
 export const forms: Readonly<Record<Message['kind'], 'request' | 'notification' | 'reply' | 'error'>> = {
   init: 'request',
   run: 'request',
+  freeze: 'request',
+  rewind: 'request',
+  change_files: 'request',
+  // All but its last are without an answer.
+  thaw: 'request',
   ping: 'request',
   interrupt: 'notification',
   answer: 'notification',
@@ -27,7 +32,11 @@ export const forms: Readonly<Record<Message['kind'], 'request' | 'notification' 
   display: 'notification',
   ask: 'notification',
   rewound: 'notification',
+  delta: 'notification',
   ready: 'reply',
+  frozen: 'reply',
+  thawed: 'reply',
+  changed: 'reply',
   result: 'reply',
   pong: 'reply',
   error: 'error',

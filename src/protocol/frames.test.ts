@@ -328,5 +328,5 @@ describe('refusals', () => {
 
 test('every kind has a form', () => {
   expect(Object.values(forms)).not.toContain(undefined);
-  expect(Object.keys(forms)).toHaveLength(17);
+  expect(Object.keys(forms)).toHaveLength(25);
 });

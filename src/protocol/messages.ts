@@ -51,6 +51,11 @@ export interface BuildPackages {
 export interface RunMessage {
   kind: 'run';
   id: string;
+  /**
+   * `program`; `prompt`: as entered at one, so that its expressions are printed; or, between the runs of a session, what is being typed at a prompt:
+   * `check` asks whether it's whole, `complete` what it may go on with. To these two the value is the answer, and they count as no run.
+   */
+  purpose: 'program' | 'prompt' | 'check' | 'complete';
   code: string;
   filename: string;
   argv: string[];

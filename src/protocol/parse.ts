@@ -3,7 +3,9 @@ import {
   type AnswerMessage,
   type AskMessage,
   type BuildPackages,
+  type ChangeFilesMessage,
   type DisplayMessage,
+  type FrozenMessage,
   type HostMessage,
   type InitMessage,
   type InitOptions,
@@ -13,12 +15,14 @@ import {
   type ResultMessage,
   type RunMessage,
   type StopReason,
+  type ThawMessage,
   type WireError,
   type WirePythonError,
   type WorkerMessage,
 } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 import {
+  absolutePath,
   amount,
   boolean,
   count,
@@ -73,6 +77,7 @@ const run = object<RunMessage>(
   {
     kind: kind('run'),
     id,
+    purpose: oneOf('program', 'prompt', 'check', 'complete'),
     code: anyText,
     filename: anyText,
     argv: list(maxItems, anyText),
@@ -80,7 +85,7 @@ const run = object<RunMessage>(
     stdin: anyText,
     globals: anyText,
     files: list(maxFiles, object<RunMessage['files'][number]>({ path, part: count })),
-    after: oneOf('rewind', 'none', 'discard'),
+    after: oneOf('rewind', 'none', 'hold', 'discard'),
     seed: nullable(number),
     figures: oneOf('png', 'svg'),
     limits: object<RunMessage['limits']>({
@@ -92,6 +97,19 @@ const run = object<RunMessage>(
       fileCount: amount,
       valueBytes: amount,
     }),
+    parts,
+  },
+  'parts',
+);
+
+const changeFiles = object<ChangeFilesMessage>(
+  {
+    kind: kind('change_files'),
+    id,
+    changes: list(
+      maxFiles,
+      object<ChangeFilesMessage['changes'][number]>({ path: absolutePath, part: nullable(count) }),
+    ),
     parts,
   },
   'parts',
@@ -142,6 +160,15 @@ const hostReaders: Readers<HostMessage> = {
     { kind: kind('answer'), id, error: nullable(wireError(maxErrors)), body: anyText, parts },
     'parts',
   ),
+  freeze: object({ kind: kind('freeze'), id, tasks: oneOf('keep', 'cancel', 'refuse') }),
+  thaw: object<ThawMessage>({ kind: kind('thaw'), id, header: nullable(anyText), parts }, 'parts'),
+  rewind: object({ kind: kind('rewind'), id }),
+  change_files: (value, at) => {
+    const message = changeFiles(value, at);
+    for (const [index, { part }] of message.changes.entries())
+      if (part !== null) partAt(message, part, `${at}.changes[${index}].part`);
+    return message;
+  },
   interrupt: object({ kind: kind('interrupt'), id, reason: stopReason }),
   ping: object({ kind: kind('ping'), id }),
   shutdown: object({ kind: kind('shutdown') }),
@@ -263,6 +290,16 @@ const workerReaders: Readers<WorkerMessage> = {
     heapBytes: count,
     dirty: nullable(anyText),
   }),
+  delta: onePart('delta'),
+  frozen: object<FrozenMessage>({
+    kind: kind('frozen'),
+    id,
+    header: anyText,
+    cancelled: list(maxItems, anyText),
+    freezeMs: amount,
+  }),
+  thawed: object({ kind: kind('thawed'), id, heapBytes: count, thawMs: amount }),
+  changed: object({ kind: kind('changed'), id }),
   ask: object<AskMessage>({ kind: kind('ask'), id, question }),
   error: object({ kind: kind('error'), id: nullable(id), error: wireError(maxErrors) }),
   pong: object({

@@ -146,6 +146,13 @@ export const path: Reader<string> = (value, at) => {
   return value;
 };
 
+/** An absolute one, likewise. */
+export const absolutePath: Reader<string> = (value, at) => {
+  if (typeof value !== 'string' || !value.startsWith('/')) return fail(at, 'must be an absolute path');
+  path(value.slice(1), at);
+  return value;
+};
+
 function plain(value: unknown, at: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(at, 'must be an object');
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -16,6 +16,7 @@ const run: RunMessage = {
   stdin: '',
   globals: '["d"]',
   files: [],
+  purpose: 'program',
   after: 'rewind',
   seed: null,
   figures: 'png',

@@ -4,8 +4,13 @@ import { fromWire, toVivariumError } from '../errors/wire.ts';
 import type {
   AnswerMessage,
   AskMessage,
+  ChangedMessage,
+  ChangeFilesMessage,
+  DeltaMessage,
   DisplayMessage,
   ErrorMessage,
+  FreezeMessage,
+  FrozenMessage,
   ImageMessage,
   InitMessage,
   InterruptMessage,
@@ -15,9 +20,12 @@ import type {
   ProgressMessage,
   ReadyMessage,
   ResultMessage,
+  RewindMessage,
   RewoundMessage,
   RunMessage,
   ShutdownMessage,
+  ThawedMessage,
+  ThawMessage,
   WorkerMessage,
 } from '../protocol/messages.ts';
 import { parseWorkerMessage } from '../protocol/parse.ts';
@@ -25,27 +33,51 @@ import { ProtocolError } from '../protocol/protocol-error.ts';
 import { type Clock, systemClock, type Timer } from '../util/clock.ts';
 import type { Port } from './port.ts';
 
-export type CallMessage = InitMessage | RunMessage | PingMessage;
+export type CallMessage =
+  | InitMessage
+  | RunMessage
+  | FreezeMessage
+  | ThawMessage
+  | RewindMessage
+  | ChangeFilesMessage
+  | PingMessage;
 export type EventMessage =
   | ProgressMessage
   | ImageMessage
   | OutputMessage
   | DisplayMessage
   | AskMessage
+  | DeltaMessage
   | RewoundMessage;
 
 /** Which message answers which. */
 export interface Replies {
   init: ReadyMessage;
   run: ResultMessage;
+  freeze: FrozenMessage;
+  thaw: ThawedMessage;
+  rewind: RewoundMessage;
+  change_files: ChangedMessage;
   ping: PongMessage;
 }
 
-const replyKinds = { init: 'ready', run: 'result', ping: 'pong' } as const;
+const replyKinds = {
+  init: 'ready',
+  run: 'result',
+  freeze: 'frozen',
+  thaw: 'thawed',
+  rewind: 'rewound',
+  change_files: 'changed',
+  ping: 'pong',
+} as const;
 
 const eventKinds: Readonly<Record<CallMessage['kind'], readonly EventMessage['kind'][]>> = {
   init: ['progress', 'image'],
   run: ['progress', 'stdout', 'stderr', 'display', 'ask', 'rewound'],
+  freeze: ['delta'],
+  thaw: [],
+  rewind: [],
+  change_files: [],
   ping: [],
 };
 
@@ -164,7 +196,7 @@ export class Channel {
    * Sends what has no answer. After the channel has ended it does nothing. Throws `UsageError` when the message is too
    * large to be sent.
    */
-  notify(message: AnswerMessage | InterruptMessage | ShutdownMessage): void {
+  notify(message: AnswerMessage | InterruptMessage | ShutdownMessage | ThawMessage): void {
     if (this.#failure !== undefined) return;
     try {
       this.#port.send(message);
@@ -207,7 +239,8 @@ export class Channel {
     const { id, kind } = message;
     const call = this.#calls.get(id);
     if (call === undefined) throw new ProtocolError(`'${kind}' for no call`);
-    if (isEvent(message)) this.#event(id, call, message);
+    // `rewound` is both: it follows a run, and answers a `rewind`.
+    if (isEvent(message) && kind !== replyKinds[call.kind]) this.#event(id, call, message);
     else if (call.answered || kind !== replyKinds[call.kind]) throw misplaced(kind, call);
     else {
       this.#answer(id, call);

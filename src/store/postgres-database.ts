@@ -59,7 +59,7 @@ interface Doubt<T> {
  */
 export class PostgresDatabase implements SqlDatabase {
   readonly kind = 'postgres';
-  readonly dialect = dialect;
+  readonly dialect: SqlDialect = dialect;
   /** The server and the database, without secrets. */
   readonly where: string;
   readonly #pool: Pool;

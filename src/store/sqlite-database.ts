@@ -49,8 +49,8 @@ export interface SqliteDatabaseOptions extends Omit<ResolvedStoreOptions, 'limit
 
 /** A folder with a database, and files for what is large. Any number of processes of one machine may have it open. */
 export class SqliteDatabase implements SqlDatabase {
-  readonly kind = 'sqlite';
-  readonly dialect = dialect;
+  readonly kind = 'sqlite' as const;
+  readonly dialect: SqlDialect = dialect;
   readonly #options: SqliteDatabaseOptions;
   readonly #database: DatabaseSync;
   readonly #files: BlobFiles;

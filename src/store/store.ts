@@ -60,7 +60,7 @@ export interface StoreLimits {
 }
 
 export const maxMetaBytes: number = 64 * 1024;
-export const maxNameBytes = 512;
+export const maxNameBytes: number = 512;
 
 /**
  * Sessions by tenant and id. Each call happens wholly or not at all, also when the process is killed, the disk is full or the

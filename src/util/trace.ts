@@ -35,8 +35,20 @@ export interface TracePoints {
   'store.committing': { kind: string };
   /** It is; nobody has been told. */
   'store.committed': { kind: string };
+  /** A session's state is in a worker again. */
+  'session.thawed': SessionPoint;
+  /** It is here, as it will be stored under that revision. */
+  'session.frozen': SessionPoint;
+  /** The store has it; its caller isn't told as yet. */
+  'session.saved': SessionPoint;
   /** A request for a page or a package, one for each redirect; the URL is without credentials. */
   fetch: { url: string };
+}
+
+export interface SessionPoint {
+  tenant: string;
+  session: string;
+  revision: number;
 }
 
 export interface FileWriting {
@@ -67,6 +79,9 @@ const channels: { readonly [Point in TracePoint]: Channel } = {
   'store.staged': channel(traceChannel('store.staged')),
   'store.committing': channel(traceChannel('store.committing')),
   'store.committed': channel(traceChannel('store.committed')),
+  'session.thawed': channel(traceChannel('session.thawed')),
+  'session.frozen': channel(traceChannel('session.frozen')),
+  'session.saved': channel(traceChannel('session.saved')),
   fetch: channel(traceChannel('fetch')),
 };
 

@@ -78,6 +78,9 @@ export function fakeHost(script: Script, stdin?: { kind: Host['stdinKind']; text
         [Symbol.asyncIterator]: unused,
       }) as Run;
     },
+    session: unused,
+    sessions: unused,
+    removeSession: unused,
     warm: unused,
     close() {
       state.closed = true;

@@ -107,7 +107,7 @@ describe('the command line', () => {
     const workers = childrenOf(child.pid ?? 0);
     expect(workers).toHaveLength(1);
     child.kill('SIGTERM');
-    expect(await ended).toEqual([null, 'SIGTERM']);
+    expect(await ended).toEqual([143, null]);
     await eventually(() => expect(workers.flatMap(relativesOf)).toEqual([]));
     expect(leftovers(folders.cache)).toEqual([]);
   });

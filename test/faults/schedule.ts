@@ -278,7 +278,7 @@ class Incidents {
         this.#kill(pid);
         return;
       case 'image cut':
-        truncateSync(image, (statSync(image).size * ms) / 128);
+        truncateSync(image, Math.floor((statSync(image).size * ms) / 128));
         this.#kill(pid);
         return;
       case 'flipped bits':

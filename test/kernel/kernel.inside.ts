@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { type DecodedImage, decodeImage, type ImageBytes } from '../../src/image/format.ts';
 import { type Fingerprint, pageBytes } from '../../src/image/header.ts';
 import { type InstalledPackages, noPackages } from '../../src/kernel/boot.ts';
-import { disguiseRealm } from '../../src/kernel/environment.ts';
+import { disguiseRealm, makeReproducible } from '../../src/kernel/environment.ts';
 import { Kernel } from '../../src/kernel/kernel.ts';
 import { heapTop } from '../../src/kernel/memory.ts';
 import type { PyodideGlue, PyodideModule } from '../../src/kernel/pyodide-internals.ts';
@@ -99,24 +99,7 @@ const glue: PyodideGlue = {
   },
 };
 const port = parentPort;
-if (data.sameEntropy === true) {
-  let state = 1;
-  let ticks = 0;
-  crypto.getRandomValues = (array) => {
-    if (array === null) return array;
-    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    for (let at = 0; at < bytes.length; at += 1) {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-      bytes[at] = state >>> 16;
-    }
-    return array;
-  };
-  Date.now = () => Date.UTC(2026, 0, 1);
-  performance.now = () => {
-    ticks += 0.001;
-    return ticks;
-  };
-}
+if (data.sameEntropy === true) makeReproducible();
 disguiseRealm();
 
 let messages: WorkerMessage[] = [];
@@ -134,6 +117,7 @@ const kernel = await Kernel.boot(
     signals: new Int32Array(new SharedArrayBuffer(signalWords.length * 4)),
     maxHeapBytes: data.maxHeapBytes ?? 256 * 2 ** 20,
     env: {},
+    reproducible: data.sameEntropy === true,
     post: (message) => messages.push(message),
     receive() {
       const answer = answers.shift();
@@ -145,7 +129,7 @@ const kernel = await Kernel.boot(
 );
 const booted = state();
 const unlike = restored === null ? [] : unlikeImage(restored);
-const [first, contents] = data.freeze === true ? await kernel.freeze(fingerprint) : [];
+const [first, contents] = data.freeze === true ? await kernel.toImage(fingerprint) : [];
 const image =
   first === undefined || contents === undefined
     ? undefined

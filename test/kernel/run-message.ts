@@ -16,6 +16,7 @@ export function runOf(code: string, { limits, ...rest }: Options = {}): RunMessa
     stdin: '',
     globals: '["d"]',
     files: [],
+    purpose: 'program',
     after: 'rewind',
     seed: null,
     figures: 'png',

@@ -29,6 +29,7 @@ it('sends what is given', async () => {
     env: { A: '1' },
     stdin: 'one\ntwo\n',
     seed: 7,
+    purpose: 'program',
     after: 'rewind',
     limits: { timeoutMs: 2, cpuMs: 0, outputBytes: 10 * 2 ** 20 },
     files: [{ path: 'a/b.txt' }, { path: 'c.bin' }],

@@ -33,7 +33,7 @@ async function cut(url: string): Promise<number> {
   return rows.length;
 }
 
-describe('a connection that is lost', () => {
+describe('F09: a connection that is lost', () => {
   it('again and again: each call is done once', async () => {
     const url = await server.database();
     await using store = await openPostgresStore(url, { clock: hastyClock([]) });
@@ -116,7 +116,7 @@ describe('a connection that is lost', () => {
   });
 });
 
-describe('a server', () => {
+describe('F09: a server', () => {
   it.each(['INT', 'QUIT'] as const)('that is stopped (%s) and started is waited for', async (signal) => {
     const url = await server.database();
     await using store = await openPostgresStore(url);
@@ -166,7 +166,7 @@ describe('a server', () => {
   });
 });
 
-describe('hosts on one server', () => {
+describe('F12: hosts on one server', () => {
   it("steal each other's sessions: each revision is saved once, and what is stale is refused", async () => {
     const url = await server.database();
     const work = { store: url, work: 'steal', sessions: ['a', 'b'], rounds: 60 } as const;

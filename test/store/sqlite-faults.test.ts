@@ -36,7 +36,7 @@ function emptyFolder(): string {
 const inlineBytes = 150;
 const open = (folder: string) => openSqliteStore(folder, {}, { inlineBytes });
 
-describe('a host that is killed', () => {
+describe('F10: a host that is killed', () => {
   it('while it saves: what it was told is stored is there, and nothing else is half there', async () => {
     const folder = emptyFolder();
     const points: TracePoint[] = ['store.staged', 'store.committing', 'store.committed'];
@@ -85,7 +85,7 @@ describe('a host that is killed', () => {
   });
 });
 
-describe('two processes on one folder', () => {
+describe('F10: two processes on one folder', () => {
   it("keep what the other one writes: what isn't referred to yet is not swept", async () => {
     const folder = emptyFolder();
     const work = { work: 'save', sessions: ['a'], rounds: 30, owner: 'host' } as const;
@@ -126,7 +126,7 @@ describe('two processes on one folder', () => {
   });
 });
 
-describe('a disk that is full', () => {
+describe('F07: a disk that is full', () => {
   const everything = ['--dev-bind', '/', '/', '--die-with-parent'];
   const canMount =
     spawnSync('bwrap', [...everything, '--size', '1000000', '--tmpfs', '/mnt', 'true']).status === 0;
@@ -150,7 +150,7 @@ describe('a disk that is full', () => {
   });
 });
 
-describe('what is damaged', () => {
+describe('F08: what is damaged', () => {
   const damaged = (details: object = {}) => rejects('store', { reason: 'damaged', ...details });
 
   it.each([

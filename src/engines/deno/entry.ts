@@ -11,7 +11,7 @@ import {
   verifyImage,
 } from '../../image/format.ts';
 import { noPackages } from '../../kernel/boot.ts';
-import { disguiseRealm } from '../../kernel/environment.ts';
+import { disguiseRealm, makeReproducible } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
 import { unpackWheels } from '../../kernel/wheels.ts';
@@ -79,6 +79,7 @@ function start({ signals, mailbox }: SharedMemory): void {
               progress,
             )
           : noPackages;
+      if (init.options.mode === 'build') makeReproducible();
       disguiseRealm();
       return { glue, wasm, stdlib, image, verified, packages };
     },

@@ -56,6 +56,13 @@ function send(message: WorkerMessage): void {
   }
 }
 
+function handOver(message: HostMessage & { parts?: Uint8Array[] }): void {
+  kernel.postMessage(
+    message,
+    (message.parts ?? []).map((part) => part.buffer as ArrayBuffer),
+  );
+}
+
 function receive(message: HostMessage): void {
   switch (message.kind) {
     case 'init':
@@ -64,10 +71,15 @@ function receive(message: HostMessage): void {
     case 'run':
       running = message.id;
       Atomics.store(signals, signalWords.interrupt, 0);
-      kernel.postMessage(
-        message,
-        (message.parts ?? []).map((part) => part.buffer as ArrayBuffer),
-      );
+      handOver(message);
+      return;
+    case 'freeze':
+    case 'rewind':
+      kernel.postMessage(message);
+      return;
+    case 'thaw':
+    case 'change_files':
+      handOver(message);
       return;
     case 'answer':
       // The kernel's thread is blocked in Python until it has it all.

@@ -1,6 +1,7 @@
 import type { Question, RunMessage } from '../../protocol/messages.ts';
 import type { RichResult, Value } from '../../runtime.ts';
 import type { Usage } from '../engine.ts';
+import type { FakeState } from './fake-state.ts';
 
 /** What a scripted worker is asked to run. */
 export interface FakeRun {
@@ -11,6 +12,23 @@ export interface FakeRun {
   readonly image: string;
   /** Counts the runs of this worker from 1. */
   readonly count: number;
+  /** What the worker holds: for the script to change. */
+  readonly state: FakeState;
+}
+
+/** What a worker does between runs of a session. */
+export interface FakeWork {
+  readonly what: 'freeze' | 'thaw' | 'change_files' | 'rewind';
+  readonly worker: string;
+}
+
+/** How that goes: by default at once and well. */
+export interface FakeWorkOutcome {
+  delayMs?: number;
+  /** What it rejects with after the delay. */
+  error?: Error;
+  /** After the delay the worker dies. */
+  crash?: boolean;
 }
 
 /** What a run asks of the host. */
@@ -63,6 +81,7 @@ export interface FakeBoot {
 export interface FakeScript {
   /** An exception thrown here is what Python raised. Default: every run succeeds without a value. */
   run?: (run: FakeRun) => FakeOutcome;
+  work?: (work: FakeWork) => FakeWorkOutcome;
   /** `attempt` counts all boots from 1. */
   boot?: (boot: { readonly id: string; readonly attempt: number; readonly image: string }) => FakeBoot;
   /** Whether a worker answers a ping. Default true. */

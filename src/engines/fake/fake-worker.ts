@@ -1,10 +1,28 @@
 import { InternalError, VivariumError, WorkerError } from '../../errors/errors.ts';
+import type { Delta } from '../../image/delta.ts';
 import type { ImageSource } from '../../packages/image-source.ts';
 import type { Question, ResultMessage, RunMessage, StopReason } from '../../protocol/messages.ts';
 import { encodeValue } from '../../protocol/value-codec.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { Answer, RunSink, Usage, Worker, WorkerExit } from '../engine.ts';
-import type { FakeOutcome, FakeScript } from './fake-script.ts';
+import type {
+  Answer,
+  FileWrite,
+  FreezeOptions,
+  Frozen,
+  RunSink,
+  Usage,
+  Worker,
+  WorkerExit,
+} from '../engine.ts';
+import type { FakeOutcome, FakeScript, FakeWork } from './fake-script.ts';
+import {
+  changeFakeFiles,
+  emptyFakeState,
+  type FakeState,
+  fakeHome,
+  freezeFakeState,
+  thawFakeState,
+} from './fake-state.ts';
 
 interface Active {
   readonly message: Omit<RunMessage, 'kind'>;
@@ -37,6 +55,9 @@ export class FakeWorker implements Worker {
   #active: Active | undefined;
   /** Another run before this has gone by is a bug of the pool. */
   #rewinding = false;
+  /** Likewise. */
+  #working = false;
+  #state: FakeState = emptyFakeState();
 
   constructor(place: Pick<FakeWorker, 'id' | 'image' | 'bootMs' | 'pid'>, script: FakeScript, clock: Clock) {
     this.id = place.id;
@@ -51,7 +72,7 @@ export class FakeWorker implements Worker {
   run(message: Omit<RunMessage, 'kind'>, events: RunSink): Promise<ResultMessage> {
     if (!this.alive) return Promise.reject(new WorkerError('crashed', 'It was dead before the run.'));
     // No program can cause it: a pool that does is broken, and its tests shall see that.
-    if (this.#active || this.#rewinding)
+    if (this.#active || this.#rewinding || this.#working)
       throw new InternalError('internal', `${this.id} isn't ready for a run.`);
     this.runs.push(message);
     const outcome = this.#outcome(message);
@@ -109,6 +130,50 @@ export class FakeWorker implements Worker {
       active.timers.push(this.#clock.setTimeout(() => this.#finish(active, 'timeout'), leftMs));
   }
 
+  freeze(options: FreezeOptions): Promise<Frozen> {
+    const startedAt = this.#clock.now();
+    return this.#work('freeze', () => {
+      const now = this.#clock.now();
+      return { ...freezeFakeState(this.#state, options, this.image.name, now), freezeMs: now - startedAt };
+    });
+  }
+
+  thaw(delta: Delta): Promise<void> {
+    return this.#work('thaw', () => {
+      this.#state = thawFakeState(delta, this.image.name);
+    });
+  }
+
+  rewind(): Promise<{ rewindMs: number; heapBytes: number; dirty: string | null }> {
+    return this.#work('rewind', () => {
+      this.#state = emptyFakeState();
+      return { rewindMs: 0, heapBytes: this.#heapBytes, dirty: null };
+    });
+  }
+
+  changeFiles(changes: readonly FileWrite[]): Promise<void> {
+    return this.#work('change_files', () => changeFakeFiles(this.#state, changes, this.#clock.now()));
+  }
+
+  async #work<T>(what: FakeWork['what'], work: () => T): Promise<T> {
+    if (!this.alive) throw new WorkerError('crashed', 'It was dead before.');
+    if (this.#active || this.#rewinding || this.#working)
+      throw new InternalError('internal', `${this.id} isn't ready for ${what}.`);
+    const { delayMs = 0, error, crash } = this.#script.work?.({ what, worker: this.id }) ?? {};
+    this.#working = true;
+    await Promise.race([this.#wait(delayMs), this.exited]);
+    this.#working = false;
+    if (crash) this.die();
+    if (!this.alive) throw new WorkerError('crashed', (await this.exited).reason);
+    if (error) throw error;
+    return work();
+  }
+
+  #wait(ms: number): Promise<void> {
+    if (ms === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#clock.setTimeout(resolve, ms));
+  }
+
   interrupt(runId: string, reason: StopReason): void {
     this.interrupts.push(reason);
     const active = this.#active;
@@ -146,8 +211,13 @@ export class FakeWorker implements Worker {
 
   #outcome(message: Omit<RunMessage, 'kind'>): FakeOutcome {
     const { code } = message;
+    for (const { path, part } of message.files) {
+      const bytes = message.parts?.[part];
+      if (bytes) this.#state.files.set(`${fakeHome}/${path}`, { bytes, modifiedAt: this.#clock.now() });
+    }
     try {
-      const run = { code, message, worker: this.id, image: this.image.name, count: this.runs.length };
+      const { id: worker, image, runs } = this;
+      const run = { code, message, worker, image: image.name, count: runs.length, state: this.#state };
       return this.#script.run?.(run) ?? {};
     } catch (error) {
       const { name, message: value } = error instanceof Error ? error : new Error(String(error));
@@ -179,6 +249,7 @@ export class FakeWorker implements Worker {
     const rewound = () => {
       if (!this.alive) return;
       this.#rewinding = false;
+      if (message.after === 'rewind') this.#state = emptyFakeState();
       events.onRewound({
         kind: 'rewound',
         id: message.id,

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { decodeImage } from '../../image/format.ts';
 import { noPackages } from '../../kernel/boot.ts';
-import { disguiseRealm } from '../../kernel/environment.ts';
+import { disguiseRealm, makeReproducible } from '../../kernel/environment.ts';
 import type { PyodideGlue } from '../../kernel/pyodide-internals.ts';
 import { serveKernel } from '../../kernel/serve.ts';
 import { unpackWheels } from '../../kernel/wheels.ts';
@@ -28,6 +28,7 @@ const serve = serveKernel({
     const { fingerprint, packages } = init.options;
     const glue = (await import(glueUrl)) as PyodideGlue;
     const installed = image === null ? unpackWheels(packages, wheels, progress) : noPackages;
+    if (init.options.mode === 'build') makeReproducible();
     disguiseRealm();
     return {
       glue,

@@ -208,7 +208,8 @@ class ThreadPort implements Port {
         return;
       default:
     }
-    const parts = 'parts' in message ? (message.parts ?? []) : [];
+    // What a session is thawed from stays the caller's, and may lie in memory that can't be handed over.
+    const parts = message.kind === 'run' ? (message.parts ?? []) : [];
     this.#thread.postMessage(
       message,
       parts.map((part) => part.buffer as ArrayBuffer),

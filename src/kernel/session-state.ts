@@ -1,0 +1,151 @@
+import { SessionError } from '../errors/errors.ts';
+import { assertBlobs, DeltaError, type DeltaHeader, deltaVersion, parseDeltaHeader } from '../image/delta.ts';
+import type { DecodedImage } from '../image/format.ts';
+import { wasmPageBytes } from '../util/wasm.ts';
+import type { Interpreter } from './boot.ts';
+import { applyDeltaTree, readDeltaTree } from './delta-tree.ts';
+import { advanceClock } from './environment.ts';
+import { bytesOf, type LayeredFiles } from './filesystem.ts';
+import { type Baseline, heapTop, type MemoryLimit, scrubFreeMemory } from './memory.ts';
+import { applyPages, type ChangedPages, changedPages } from './pages.ts';
+import type { PyodideModule } from './pyodide-internals.ts';
+
+export interface StateParts {
+  interpreter: Interpreter;
+  files: LayeredFiles;
+  baseline: Baseline;
+  limit: MemoryLimit;
+  /** Null when the kernel booted plainly: nothing can be stored that refers to no image. */
+  image: DecodedImage | null;
+}
+
+export interface FrozenState {
+  header: DeltaHeader;
+  blobs: Uint8Array<ArrayBuffer>[];
+}
+
+/** Beyond it, what is free in the heap and not zero is worth clearing first. */
+const scrubBytes = 16 * 1024 * 1024;
+
+/** What the interpreter differs by from its image; it stays as it is. Throws `SessionError`. */
+export function freezeState({ interpreter, files, baseline, limit, image }: StateParts): FrozenState {
+  const { module, libraries } = interpreter;
+  if (image === null)
+    throw new SessionError(
+      'session_image',
+      'The session can’t be frozen: its worker was booted without an image.',
+    );
+  const references = baseline.changedReferences();
+  const obstacles = references.map((slot) => `a JavaScript object (${typeName(module, slot)})`);
+  const pages = pagesOf(module, image, limit, baseline);
+  const { tree, blobs, obstacles: open } = readDeltaTree(module.FS, files, pages.blobs.length);
+  obstacles.push(...open);
+  let linked: DeltaHeader['linked'] = null;
+  try {
+    linked = baseline.linkingChanged ? libraries.record(module) : null;
+  } catch {
+    obstacles.push('a function that was made while it ran, such as a callback of ctypes');
+  }
+  if (obstacles.length > 0) throw notFreezable(obstacles);
+  const all = [...pages.blobs, ...blobs];
+  const [last, count] = pages.runs.at(-1) ?? [0, 0];
+  const top = heapTop(module);
+  const heapBytes = Math.max(top, (last + count) * 4096);
+  const header: DeltaHeader = {
+    version: deltaVersion,
+    image: image.sums,
+    heapBytes: Math.ceil(heapBytes / wasmPageBytes) * wasmPageBytes,
+    heapTop: top,
+    pages: pages.runs,
+    regions: pages.blobs.length,
+    blobs: all.map((blob) => blob.length),
+    linked,
+    tree,
+    monotonicMs: performance.now(),
+  };
+  return { header, blobs: all };
+}
+
+/** Makes a clean interpreter what was frozen. Throws `SessionError`; what it leaves then is to be thrown away. */
+export function thawState(
+  { interpreter, files, baseline, limit, image }: StateParts,
+  text: string,
+  blobs: readonly Uint8Array[],
+): void {
+  const { module, libraries } = interpreter;
+  const header = readHeader(text, blobs);
+  if (image?.sums !== header.image)
+    throw new SessionError(
+      'session_image',
+      'The session was frozen from another build of its image, and fits that one only.',
+    );
+  try {
+    limit.growTo(module.memory, header.heapBytes);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new SessionError('session_limit', `The session does not fit into its worker: ${message}.`, {
+      cause,
+      details: { limit: 'memoryBytes', asked: header.heapBytes },
+    });
+  }
+  const { tree, linked, regions } = header;
+  files.unbounded(() => applyDeltaTree(module.FS, files, tree, blobs));
+  if (linked !== null) {
+    const added = linked.libraries.slice(libraries.count);
+    // Compiled at once: nothing else goes on here, and the engine's own compilers are out of reach by now.
+    const compiled = added.map(({ path }) => new WebAssembly.Module(fileAt(module, path)));
+    libraries.replay(module, linked, compiled);
+    // Their data was written to the heap, which has to be the image's for what follows.
+    baseline.restore();
+  }
+  applyPages(module.HEAPU8, header.pages, blobs.slice(0, regions));
+  advanceClock(header.monotonicMs);
+}
+
+function readHeader(text: string, blobs: readonly Uint8Array[]): DeltaHeader {
+  try {
+    const header = parseDeltaHeader(text);
+    assertBlobs(header, blobs);
+    return header;
+  } catch (cause) {
+    if (!(cause instanceof DeltaError)) throw cause;
+    throw new SessionError('session_bytes', `The session’s state can’t be read: ${cause.message}.`, {
+      cause,
+    });
+  }
+}
+
+function pagesOf(
+  module: PyodideModule,
+  image: DecodedImage,
+  limit: MemoryLimit,
+  { deadStack }: Baseline,
+): ChangedPages {
+  const pages = changedPages(module.HEAPU8, image, deadStack);
+  if (pages.blobs.reduce((sum, { length }) => sum + length, 0) < scrubBytes) return pages;
+  limit.set(module.HEAPU8.length);
+  scrubFreeMemory(module);
+  return changedPages(module.HEAPU8, image, deadStack);
+}
+
+function fileAt({ FS }: PyodideModule, path: string): Uint8Array<ArrayBuffer> {
+  return bytesOf(FS.lookupPath(path, { follow: true }).node).slice() as Uint8Array<ArrayBuffer>;
+}
+
+export function notFreezable(objects: readonly string[]): SessionError {
+  const shown = objects.slice(0, 5).join(', ');
+  const more = objects.length > 5 ? ` and ${objects.length - 5} more` : '';
+  return new SessionError(
+    'not_freezable',
+    `The session can’t be frozen: it holds ${shown}${more}. Its state is unharmed: close what is named and try again.`,
+    { details: { objects: objects.slice(0, 100) } },
+  );
+}
+
+function typeName(module: PyodideModule, slot: number): string {
+  try {
+    return typeof module.__hiwire_get(slot);
+  } catch {
+    return 'gone';
+  }
+}
