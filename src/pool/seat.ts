@@ -107,7 +107,7 @@ export class Seat {
     await this.#ready?.promise.catch(() => undefined);
   }
 
-  /** Runs it where the session left off. The job is settled as any other. Throws when the worker is gone. */
+  /** Runs it where the session left off. The job is settled like every other. Throws when the worker is gone. */
   run(job: Job): void {
     if (this.#lost) throw this.#lost;
     this.#ready = Promise.withResolvers<void>();

@@ -84,8 +84,10 @@ export class PostgresDatabase implements SqlDatabase {
         getTypeParser: (oid: number, format) => (oid === int8 ? Number : pg.types.getTypeParser(oid, format)),
       },
     });
-    // Of connections that nobody uses: they are replaced.
+    // Of connections that nobody uses: they are replaced. Of others the query fails too; but one may be lost in the very moment in which
+    // it's handed out, before anybody else could listen.
     pool.on('error', () => undefined);
+    pool.on('connect', (client) => client.on('error', () => undefined));
     return new PostgresDatabase(pool, where, options);
   }
 
@@ -149,9 +151,6 @@ export class PostgresDatabase implements SqlDatabase {
   async #connected<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.#closed) throw closed();
     const client = await this.#connect();
-    // It fails its queries too.
-    const ignore = (): void => undefined;
-    client.on('error', ignore);
     let isBroken = false;
     try {
       return await work(client);
@@ -159,7 +158,6 @@ export class PostgresDatabase implements SqlDatabase {
       isBroken = isLost(error) || !(await rollback(client));
       throw error;
     } finally {
-      client.off('error', ignore);
       client.release(isBroken);
     }
   }

@@ -1,6 +1,6 @@
 /** What every store must do. */
 import { describe, expect, it } from 'vitest';
-import type { Revision, SessionStore } from '../../src/store/store.ts';
+import type { Revision } from '../../src/store/store.ts';
 import { blob } from './contents.ts';
 import { sessionsContract } from './contract-sessions.ts';
 import { begin, bytes, key, minute, none, rejects, type SubjectKind, state } from './subject.ts';
@@ -123,17 +123,22 @@ export function storeContract(kind: SubjectKind): void {
       expect((await store.record(key('a')))?.revision).toBe(0);
     });
 
-    it('goes to one of many who ask at once', async () => {
-      await using subject = await make();
-      const stores = [await subject.open(), isShared ? await subject.open() : undefined];
-      const asked = Array.from({ length: 24 }, (_, index) =>
-        begin(stores[index % 2] ?? (stores[0] as SessionStore), 'a', `host ${index}`),
-      );
-      const settled = await Promise.allSettled(asked);
-      expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-      const refused = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
-      expect(refused).toEqual(Array.from({ length: 23 }, () => rejects('session_busy')));
-    });
+    it.each(['begins', 'was released'])(
+      'goes to one of many who ask at once for a session that %s',
+      async (how) => {
+        await using subject = await make();
+        const store = await subject.open();
+        const stores = [store, isShared ? await subject.open() : store] as const;
+        if (how !== 'begins') await store.release(await begin(store, 'a'));
+        const asked = Array.from({ length: 24 }, (_, index) =>
+          begin(stores[index % 2 === 0 ? 0 : 1], 'a', `host ${index}`),
+        );
+        const settled = await Promise.allSettled(asked);
+        expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+        const refused = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+        expect(refused).toEqual(Array.from({ length: 23 }, () => rejects('session_busy')));
+      },
+    );
   });
 
   describe('a state', () => {
