@@ -21,7 +21,7 @@ describe('a possessed kernel and the pipe to its host', () => {
     ['an answer nobody waits for', { kind: 'pong', id: 'x', busy: null, heapBytes: 1, residentBytes: 1 }],
     [
       'another boot',
-      { kind: 'ready', id: 'x', version: 2, pyodide: 'x', python: 'x', heapBytes: 1, bootMs: 1 },
+      { kind: 'ready', id: 'x', version: 3, pyodide: 'x', python: 'x', heapBytes: 1, bootMs: 1 },
     ],
     ['half a result', { kind: 'result', id: '<own>' }],
     ['the end before the end', { kind: 'rewound', id: '<own>', rewindMs: 1, heapBytes: 1, dirty: null }],
