@@ -14,23 +14,22 @@ import {
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { Channel, type EventMessage } from '../rpc/channel.ts';
 import type { Port } from '../rpc/port.ts';
-import type {
-  FileWrite,
-  FreezeOptions,
-  Frozen,
-  RunSink,
-  StartOptions,
-  Usage,
-  Worker,
-  WorkerExit,
+import {
+  defaultResidentBytes,
+  type FileWrite,
+  type FreezeOptions,
+  type Frozen,
+  type RunSink,
+  type StartOptions,
+  type Usage,
+  type Worker,
+  type WorkerExit,
 } from './engine.ts';
 import type { TakeImage } from './image-cache.ts';
 
 const usageTimeoutMs = 5000;
 /** Freezing, thawing and rewinding copy memory and do nothing else. */
 const stateTimeoutMs = 60_000;
-/** Of a delta: its heap and its files are bounded by the worker's heap each; this is for packages that were installed. */
-const installedBytes = 2 ** 30;
 const maxDeltaBlobs = 300_000;
 
 /** What an engine starts: a pipe to it, and a way to end it. */
@@ -111,13 +110,14 @@ export class ChannelWorker implements Worker {
     place: Place,
     channel: Channel,
     ready: { pyodide: string; bootMs: number },
-    { id, init }: Pick<StartOptions, 'id' | 'init'>,
+    { id, init, maxResidentBytes }: StartOptions,
   ) {
     this.#place = place;
     this.#channel = channel;
     this.id = id;
     this.pid = place.pid;
-    this.#maxDeltaBytes = 2 * init.maxHeapBytes + installedBytes;
+    // It can't have more in memory.
+    this.#maxDeltaBytes = maxResidentBytes ?? defaultResidentBytes(init.maxHeapBytes);
     this.pyodide = ready.pyodide;
     this.bootMs = ready.bootMs;
     this.exited = place.exited.then((end) => ({ expected: this.#expected, ...end }));

@@ -78,9 +78,14 @@ export class DeltaError extends Error {
 }
 
 /** Nodes and descriptors of a session; what a run may create, twice. */
-const maxNodes = 200_000;
+export const maxNodes: number = 200_000;
 const maxRemoved = 1_000_000;
-const maxPathChars = 4096;
+export const maxPathChars: number = 4096;
+/** Of a header's JSON: it has to fit into a message. */
+export const maxHeaderChars: number = 2 ** 24;
+const maxDescriptor = 4096;
+/** A hundred years: a clock far beyond would lose its milliseconds. */
+const maxMonotonicMs = 100 * 365 * 24 * 3_600_000;
 const permissionBits = 0o7777;
 
 /** Checks everything: a kernel that runs hostile code has written it. Throws `DeltaError`. */
@@ -103,7 +108,7 @@ export function parseDeltaHeader(text: string): DeltaHeader {
     [heapBytes, heapTop, regions].every(natural) &&
     typeof monotonicMs === 'number' &&
     monotonicMs >= 0 &&
-    Number.isFinite(monotonicMs) &&
+    monotonicMs <= maxMonotonicMs &&
     typeof image === 'string' &&
     /^[0-9a-f]{128}$/.test(image) &&
     listOf(header.blobs, maxNodes + maxRemoved, natural) &&
@@ -202,5 +207,10 @@ function isNode(value: unknown): boolean {
 
 function isDescriptor(value: unknown): boolean {
   const { fd, node, flags, position, shared } = (value ?? {}) as Partial<DeltaTree['descriptors'][number]>;
-  return hasOnly(value, 5) && (natural(node) || isPath(node)) && [fd, flags, position, shared].every(natural);
+  return (
+    hasOnly(value, 5) &&
+    (natural(node) || isPath(node)) &&
+    [fd, flags, position, shared].every(natural) &&
+    (fd as number) <= maxDescriptor
+  );
 }

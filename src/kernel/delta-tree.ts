@@ -1,4 +1,4 @@
-import { type DeltaNode, type DeltaTree, fileBlobBytes } from '../image/delta.ts';
+import { type DeltaNode, type DeltaTree, fileBlobBytes, maxNodes, maxPathChars } from '../image/delta.ts';
 import { ownDescriptors } from './devices.ts';
 import { bytesOf, childrenOf, type LayeredFiles } from './filesystem.ts';
 import type { FileSystem, FsNode, FsStream } from './pyodide-internals.ts';
@@ -33,6 +33,14 @@ export function readDeltaTree(fs: FileSystem, files: LayeredFiles, firstBlob: nu
     const isLink = fs.isLink(node.mode);
     if (!isFile && !isLink && !fs.isDir(node.mode)) {
       obstacles.push(`the device ${path}`);
+      return;
+    }
+    if (path.length > maxPathChars || (node.link ?? '').length > maxPathChars) {
+      obstacles.push(`a path of more than ${maxPathChars} characters (${path.slice(0, 40)}…)`);
+      return;
+    }
+    if (tree.nodes.length === maxNodes) {
+      obstacles.push(`more than ${maxNodes} files`);
       return;
     }
     const original =
@@ -91,6 +99,10 @@ export function readDeltaTree(fs: FileSystem, files: LayeredFiles, firstBlob: nu
       continue;
     }
     const path = pathOf(fs, node);
+    if (path === undefined && !fs.isFile(node.mode)) {
+      obstacles.push(`a folder that was removed and is still open (descriptor ${fd})`);
+      continue;
+    }
     if (path === undefined && !homeless.has(node)) {
       homeless.set(node, tree.nodes.length);
       add(node, '');

@@ -39,6 +39,11 @@ export function advanceClock(ms: number): void {
   aheadMs += Math.max(0, ms - performance.now());
 }
 
+/** Back to the engine's. */
+export function resetClock(): void {
+  aheadMs = 0;
+}
+
 /**
  * Makes the realm of a kernel look like a bare module worker: the language, and the little of a platform that Pyodide and
  * the kernel use. It must run before Pyodide's glue is called, which looks at the globals then. One branch of the glue is

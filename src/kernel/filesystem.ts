@@ -125,6 +125,11 @@ export class LayeredFiles {
     return { saved: this.#saved, created: this.#created };
   }
 
+  /** Bytes that may still be written. */
+  get room(): number {
+    return this.#quota.maxBytes + this.#exemptBytes - this.#bytes;
+  }
+
   /** Nodes of the image have smaller numbers. */
   get firstId(): number {
     return this.#imageNodes;

@@ -25,14 +25,21 @@ import {
 import { changeFiles, type FileChange } from './change-files.ts';
 import { ChannelError, type HarnessFrame } from './channel.ts';
 import { installDevices } from './devices.ts';
-import { advanceClock } from './environment.ts';
+import { advanceClock, resetClock } from './environment.ts';
 import { LayeredFiles } from './filesystem.ts';
 import { Baseline, heapTop, MemoryLimit } from './memory.ts';
 import { Output } from './output.ts';
 import { homeFolder } from './pyodide-internals.ts';
 import { RunStreams, type StreamHooks } from './run-streams.ts';
 import { SafePoint } from './safepoint.ts';
-import { type FrozenState, freezeState, notFreezable, type StateParts, thawState } from './session-state.ts';
+import {
+  assertFreezable,
+  type FrozenState,
+  freezeState,
+  notFreezable,
+  type StateParts,
+  thawState,
+} from './session-state.ts';
 import { unpackForRun } from './wheels.ts';
 
 export interface KernelOptions {
@@ -53,6 +60,9 @@ const maxFilesOfRun = 100_000;
 
 /** Of what Python prints while it boots. */
 const keptBootChars = 4000;
+
+/** The engine's, whatever sessions do to Python's clock. */
+const now: () => number = performance.now.bind(performance);
 
 /** What warming runs with: the usual shape of a run. */
 const warmRun: Omit<RunMessage, 'code'> = {
@@ -190,12 +200,12 @@ export class Kernel {
     const result = this.#execute(message);
     this.#options.post(result);
     if (message.after === 'discard') return;
-    const started = performance.now();
+    const started = now();
     const dirty = message.after === 'rewind' ? this.rewind() : null;
     const rewound: RewoundMessage = {
       kind: 'rewound',
       id: message.id,
-      rewindMs: performance.now() - started,
+      rewindMs: now() - started,
       heapBytes: this.heapBytes,
       dirty,
     };
@@ -221,13 +231,17 @@ export class Kernel {
     this.#baseline.restore();
     this.#files.rewind();
     this.#held = this.#resumed = false;
+    resetClock();
     return null;
   }
 
   /** What a session's runs have made of it, which stays in it. Throws `SessionError`. */
   freeze(tasks: FreezeMessage['tasks']): FrozenState & { cancelled: string[] } {
+    const parts = this.#stateParts;
+    // Before a task is cancelled for nothing.
+    if (tasks === 'cancel') assertFreezable(parts);
     const cancelled = tasks === 'keep' || !this.#held ? [] : this.#settleTasks(tasks);
-    return { ...freezeState(this.#stateParts), cancelled };
+    return { ...freezeState(parts), cancelled };
   }
 
   /** Takes a session's state in, clean as it must be. Throws `SessionError`; the worker must be replaced then. */
@@ -240,7 +254,7 @@ export class Kernel {
 
   /** Of a session, which may begin with them. Throws `UsageError`. */
   changeFiles(changes: readonly FileChange[]): void {
-    changeFiles(this.#interpreter.module.FS, changes);
+    changeFiles(this.#interpreter.module.FS, this.#files, changes);
     this.#held = true;
   }
 

@@ -114,10 +114,10 @@ export function serveKernel(host: KernelHost): (message: HostMessage) => void {
     const { id } = message;
     switch (message.kind) {
       case 'freeze': {
-        const { header, blobs, cancelled } = booted.freeze(message.tasks);
+        const { text, blobs, cancelled } = booted.freeze(message.tasks);
         for (const blob of blobs) host.post({ kind: 'delta', id, parts: [blob] });
         const freezeMs = now() - startedAt;
-        host.post({ kind: 'frozen', id, header: JSON.stringify(header), cancelled, freezeMs });
+        host.post({ kind: 'frozen', id, header: text, cancelled, freezeMs });
         return;
       }
       case 'thaw': {

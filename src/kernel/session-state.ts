@@ -1,9 +1,18 @@
 import { SessionError } from '../errors/errors.ts';
-import { assertBlobs, DeltaError, type DeltaHeader, deltaVersion, parseDeltaHeader } from '../image/delta.ts';
+import {
+  assertBlobs,
+  DeltaError,
+  type DeltaHeader,
+  deltaVersion,
+  maxHeaderChars,
+  parseDeltaHeader,
+} from '../image/delta.ts';
 import type { DecodedImage } from '../image/format.ts';
+import { pageBytes } from '../image/header.ts';
 import { wasmPageBytes } from '../util/wasm.ts';
 import type { Interpreter } from './boot.ts';
-import { applyDeltaTree, readDeltaTree } from './delta-tree.ts';
+import { applyDeltaTree, type ReadDeltaTree, readDeltaTree } from './delta-tree.ts';
+import { ownDescriptors } from './devices.ts';
 import { advanceClock } from './environment.ts';
 import { bytesOf, type LayeredFiles } from './filesystem.ts';
 import { type Baseline, heapTop, type MemoryLimit, scrubFreeMemory } from './memory.ts';
@@ -20,37 +29,34 @@ export interface StateParts {
 }
 
 export interface FrozenState {
-  header: DeltaHeader;
+  /** The header, as JSON. */
+  text: string;
   blobs: Uint8Array<ArrayBuffer>[];
 }
 
 /** Beyond it, what is free in the heap and not zero is worth clearing first. */
 const scrubBytes = 16 * 1024 * 1024;
 
+/** Throws `SessionError` when there is something in it that can't be frozen, and names it. */
+export function assertFreezable(parts: StateParts): void {
+  outsideOfHeap(parts, 0);
+}
+
 /** What the interpreter differs by from its image; it stays as it is. Throws `SessionError`. */
-export function freezeState({ interpreter, files, baseline, limit, image }: StateParts): FrozenState {
-  const { module, libraries } = interpreter;
+export function freezeState(parts: StateParts): FrozenState {
+  const { interpreter, baseline, limit, image } = parts;
+  const { module } = interpreter;
   if (image === null)
     throw new SessionError(
       'session_image',
       'The session can’t be frozen: its worker was booted without an image.',
     );
-  const references = baseline.changedReferences();
-  const obstacles = references.map((slot) => `a JavaScript object (${typeName(module, slot)})`);
   const pages = pagesOf(module, image, limit, baseline);
-  const { tree, blobs, obstacles: open } = readDeltaTree(module.FS, files, pages.blobs.length);
-  obstacles.push(...open);
-  let linked: DeltaHeader['linked'] = null;
-  try {
-    linked = baseline.linkingChanged ? libraries.record(module) : null;
-  } catch {
-    obstacles.push('a function that was made while it ran, such as a callback of ctypes');
-  }
-  if (obstacles.length > 0) throw notFreezable(obstacles);
+  const { tree, blobs, linked } = outsideOfHeap(parts, pages.blobs.length);
   const all = [...pages.blobs, ...blobs];
   const [last, count] = pages.runs.at(-1) ?? [0, 0];
   const top = heapTop(module);
-  const heapBytes = Math.max(top, (last + count) * 4096);
+  const heapBytes = Math.max(top, (last + count) * pageBytes);
   const header: DeltaHeader = {
     version: deltaVersion,
     image: image.sums,
@@ -63,7 +69,28 @@ export function freezeState({ interpreter, files, baseline, limit, image }: Stat
     tree,
     monotonicMs: performance.now(),
   };
-  return { header, blobs: all };
+  const text = JSON.stringify(header);
+  if (text.length > maxHeaderChars) throw notFreezable(['more names of files than can be stored']);
+  return { text, blobs: all };
+}
+
+/** Files, descriptors and libraries. `firstBlob`: the index of the first blob of a file. */
+function outsideOfHeap(
+  { interpreter, files, baseline }: StateParts,
+  firstBlob: number,
+): Pick<ReadDeltaTree, 'tree' | 'blobs'> & { linked: DeltaHeader['linked'] } {
+  const { module, libraries } = interpreter;
+  const { tree, blobs, obstacles } = readDeltaTree(module.FS, files, firstBlob);
+  for (const slot of baseline.changedReferences())
+    obstacles.push(`a JavaScript object (${typeName(module, slot)})`);
+  let linked: DeltaHeader['linked'] = null;
+  try {
+    linked = baseline.linkingChanged ? libraries.record(module) : null;
+  } catch {
+    obstacles.push('a function that was made while it ran, such as a callback of ctypes');
+  }
+  if (obstacles.length > 0) throw notFreezable(obstacles);
+  return { tree, blobs, linked };
 }
 
 /** Makes a clean interpreter what was frozen. Throws `SessionError`; what it leaves then is to be thrown away. */
@@ -106,6 +133,8 @@ function readHeader(text: string, blobs: readonly Uint8Array[]): DeltaHeader {
   try {
     const header = parseDeltaHeader(text);
     assertBlobs(header, blobs);
+    if (header.tree.descriptors.some(({ fd }) => ownDescriptors.has(fd)))
+      throw new DeltaError('delta has a descriptor of the kernel');
     return header;
   } catch (cause) {
     if (!(cause instanceof DeltaError)) throw cause;
@@ -137,7 +166,7 @@ export function notFreezable(objects: readonly string[]): SessionError {
   const more = objects.length > 5 ? ` and ${objects.length - 5} more` : '';
   return new SessionError(
     'not_freezable',
-    `The session can’t be frozen: it holds ${shown}${more}. Its state is unharmed: close what is named and try again.`,
+    `The session can’t be frozen: it holds ${shown}${more}. Close what is named, and try again.`,
     { details: { objects: objects.slice(0, 100) } },
   );
 }

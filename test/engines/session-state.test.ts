@@ -259,6 +259,18 @@ describe('the state of a session', () => {
         /a pipe \(descriptor \d+\)/,
       ],
       [
+        'a folder that was removed and is open',
+        'import os\nos.mkdir("gone")\nfd = os.open("gone", os.O_RDONLY)\nos.rmdir("gone")',
+        'os.close(fd)',
+        /a folder that was removed/,
+      ],
+      [
+        'a link that is too long',
+        'import os\nos.symlink("a" * 5000, "long")',
+        'os.remove("long")',
+        /a path of more than 4096 characters/,
+      ],
+      [
         'a callback of ctypes',
         'import ctypes\ncb = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)',
         'del cb\nimport gc\ngc.collect()',
@@ -353,6 +365,15 @@ await asyncio.sleep(0)
         [header, copy().slice(1), 'session_bytes'],
         [{ ...header, tree: { ...header.tree, cwd: '../x' } }, copy(), 'session_bytes'],
         [{ ...header, heapBytes: 2 ** 31 }, copy(), 'session_limit'],
+        [{ ...header, monotonicMs: 1e17 }, copy(), 'session_bytes'],
+        ...[1, 1000].map((fd): [object, Uint8Array[], string] => {
+          const descriptor = { fd, node: '/dev/null', flags: 1, position: 0, shared: 0 };
+          return [
+            { ...header, tree: { ...header.tree, descriptors: [descriptor] } },
+            copy(),
+            'session_bytes',
+          ];
+        }),
       ];
       for (const [altered, given, code] of refused) {
         await worker.rewind();
@@ -380,9 +401,52 @@ await asyncio.sleep(0)
       expect((await hold(worker, 'open("a").read(), open("new/b").read(), os.path.exists("d")')).text).toBe(
         "('changed', 'A', False)",
       );
-      await expect(
-        worker.changeFiles([{ path: '/home/pyodide/a/b', bytes: new Uint8Array() }]),
-      ).rejects.toMatchObject({ code: 'usage' });
+      await worker.rewind();
+    });
+
+    it('refuses to write or remove what can’t be, and has changed nothing then', async () => {
+      const limits = { memoryBytes: 64 * 2 ** 20 };
+      const { result, rewound } = run(
+        worker,
+        'import os\nopen("f", "w").write("hello")\nos.makedirs("d/e")\nopen("d/in", "w").close()\nos.chdir("d/e")',
+        { after: 'hold', limits },
+      );
+      expect(await result).toMatchObject({ status: 'ok' });
+      await rewound;
+      const home = '/home/pyodide';
+      const small = new Uint8Array(1);
+      for (const change of [
+        { path: `${home}/f`, bytes: new Uint8Array(100 * 2 ** 20) },
+        { path: `${home}/f/below`, bytes: small },
+        { path: `${home}/d`, bytes: small },
+        { path: '/dev/null', bytes: small },
+        { path: home, bytes: null },
+        { path: `${home}/d`, bytes: null },
+        { path: `${home}/d/e`, bytes: null },
+        { path: '/', bytes: null },
+      ])
+        await expect(worker.changeFiles([change]), change.path).rejects.toMatchObject({ code: 'usage' });
+      const seen = 'os.chdir("../..")\n(open("f").read(), os.path.exists("d/in"), os.listdir("d/e"))';
+      expect((await hold(worker, seen)).text).toBe("('hello', True, [])");
+      await worker.rewind();
+    });
+
+    it('cancels no task when something else is in the way', async () => {
+      await hold(worker, `import os\nends = os.pipe()\n${waiting}`);
+      await expect(worker.freeze({ tasks: 'cancel' })).rejects.toMatchObject({ code: 'not_freezable' });
+      expect((await hold(worker, 'await task\nseen')).text).toBe("['ticked', 'ended']");
+      await worker.rewind();
+    });
+
+    it('the clock of a session is not that of the next run', async () => {
+      await hold(worker, 'x = 1');
+      const { delta } = await worker.freeze({ tasks: 'keep' });
+      await worker.rewind();
+      const future = 3_600_000_000;
+      await worker.thaw({ ...delta, header: { ...delta.header, monotonicMs: future } });
+      expect((await hold(worker, 'import time\ntime.monotonic() >= 3_600_000')).text).toBe('True');
+      await worker.rewind();
+      expect((await hold(worker, 'import time\ntime.monotonic() < 3_600_000')).text).toBe('True');
       await worker.rewind();
     });
   });
