@@ -5,8 +5,8 @@ import type { Execution, Runtime } from '../../../src/runtime.ts';
 import type { Session } from '../../../src/session.ts';
 import { type StoreOfTests, stores } from './stores.ts';
 
-/** Each kill costs a boot: 500 rounds, which take minutes, by `VIVARIUM_SESSION_ROUNDS=500`. */
-const rounds = Number(process.env.VIVARIUM_SESSION_ROUNDS ?? 100);
+/** Of each store; each kill costs a boot. `VIVARIUM_SESSION_ROUNDS=500` for more. */
+const rounds = Number(process.env.VIVARIUM_SESSION_ROUNDS ?? 250);
 const maxSessions = 6;
 const seed = Number(process.env.VIVARIUM_SESSION_SEED ?? 1);
 
