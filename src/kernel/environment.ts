@@ -17,6 +17,10 @@ export function makeReproducible(): void {
     return state >>> 16;
   };
   let now = 0;
+  const tick = (): number => {
+    now += tickMs;
+    return now;
+  };
   Math.random = () => next() / 2 ** 16;
   Object.defineProperty(crypto, 'getRandomValues', {
     value: (bytes: Uint8Array) => {
@@ -26,12 +30,9 @@ export function makeReproducible(): void {
     },
   });
   Object.defineProperty(performance, 'now', {
-    value: () => {
-      now += tickMs;
-      return now;
-    },
+    value: tick,
   });
-  Date.now = () => buildTimeMs + Math.floor(aheadMs + now);
+  Date.now = () => buildTimeMs + Math.floor(aheadMs + tick());
 }
 
 /** Sets the monotonic clock forward, so that it shows `ms` at least: it counts from the start of a thread, and Python's must not go back. */

@@ -85,7 +85,16 @@ it('runs of two builds agree, also in the order of sets', async () => {
 });
 
 it('two builds with the same random numbers and times give the same image', async () => {
-  const build = (): Promise<KernelReport> => boot({ freeze: true, runs: [], sameEntropy: true });
+  // Whoever waits comes to an end, by whichever clock.
+  const code = `import asyncio, random, secrets, tempfile, time, uuid
+time.sleep(2)
+asyncio.run(asyncio.sleep(2))
+for clock in time.time, time.monotonic, time.perf_counter:
+    end = clock() + 0.01
+    while clock() < end: pass
+kept = [random.random(), secrets.token_hex(), uuid.uuid4(), tempfile.mkdtemp(), time.time()]`;
+  const packages = { wheels: [], files: new Map(), imports: [], warm: [{ filename: 'warm.py', code }] };
+  const build = (): Promise<KernelReport> => boot({ freeze: true, runs: [], sameEntropy: true, packages });
   const [first, second] = await Promise.all([build(), build()]);
   expect(second.booted).toStrictEqual(first.booted);
   expect(digestOf(second.image)).toStrictEqual(digestOf(first.image));
