@@ -18,6 +18,7 @@ import {
   isInDoubt,
   isNotFound,
   isOfStore,
+  isOthers,
   isStale,
   notThere,
   outOfReach,
@@ -413,9 +414,10 @@ export class SessionCore {
       await this.freeze(reason);
     } catch (error) {
       this.#inDoubt ||= isInDoubt(error);
-      if (isOfStore(error) && this.resident) {
+      // Nobody needs the worker of one that idles; for others what the store doesn't take now is kept, too.
+      if (this.resident && (isOfStore(error) || (reason === 'idle' && !isOthers(error)))) {
         this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#rest.postpone();
+        if (isOfStore(error)) this.#rest.postpone();
         seat.keep();
         return;
       }

@@ -41,6 +41,13 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof SessionError && error.code === 'session_not_found';
 }
 
+/** What is here is of no use: somebody else has the session, or has removed it. */
+export function isOthers(error: unknown): boolean {
+  return (
+    isStale(error) || isNotFound(error) || (error instanceof SessionError && error.code === 'session_busy')
+  );
+}
+
 export function isOfImage(error: unknown): boolean {
   return error instanceof SessionError && error.code === 'session_image';
 }
