@@ -69,6 +69,9 @@ export class SessionCore {
   /** What the next call has to hear: the state isn't what the one before left. */
   #loss: Error | undefined;
   #calling = false;
+  /** The call under way relies on the lease. */
+  #secured = false;
+  #saving = false;
   /** When the latest call came. */
   #since = 0;
   #removed = false;
@@ -89,8 +92,8 @@ export class SessionCore {
     this.#lease = new LeaseKeeper(parts.store, key, parts.owner, parts.context.clock, {
       lost: (error) => this.#taken(error),
       expired: () => {
-        // What idles may still be renewed later.
-        if (this.#calling) this.#taken(outOfReach());
+        // What idles may still be renewed later, and what is being saved the store takes only if nobody else has had the session.
+        if (this.#secured && !this.#saving) this.#taken(outOfReach());
       },
     });
     this.#turns = new Turns((next) => this.#between(next));
@@ -156,7 +159,7 @@ export class SessionCore {
     try {
       return await work();
     } finally {
-      this.#calling = false;
+      this.#calling = this.#secured = false;
       this.#lease.keep(this.resident);
       if (!this.resident) {
         if (this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
@@ -177,6 +180,9 @@ export class SessionCore {
     }
     if (record) this.#sync(record);
     await this.#clearUp();
+    this.#secured = true;
+    // That may have taken long.
+    await this.#lease.confirm();
   }
 
   /** What the store has, when it failed before. */
@@ -289,7 +295,7 @@ export class SessionCore {
 
   /** That is its state from now on, and what its worker has is of no use. Of blobs that the store has, but for the `fresh` ones. */
   async replace(manifest: Manifest, fresh: ReadonlyMap<string, Uint8Array> = new Map()): Promise<void> {
-    await this.#put(Math.max(this.#revision, this.#told) + 1, manifest, fresh);
+    await this.#fenced(() => this.#put(Math.max(this.#revision, this.#told) + 1, manifest, fresh));
     await this.#giveBack();
     this.#revision = this.stored.revision;
   }
@@ -350,11 +356,36 @@ export class SessionCore {
         await this.#giveBack();
         throw error;
       }
-    } else if (this.watchers.size > 0)
-      await this.#save().catch((error: unknown) => this.#warn('what it changed is not told', error));
+      return;
+    }
+    try {
+      if (this.watchers.size > 0)
+        await this.#save().catch((error: unknown) => {
+          if (isOthers(error)) throw error;
+          this.#warn('what it changed is not told', error);
+        });
+      if (this.#unsaved) await this.#lease.confirm();
+    } catch (error) {
+      await this.#giveBack();
+      throw error;
+    }
   }
 
-  async #save(): Promise<void> {
+  #save(): Promise<void> {
+    return this.#fenced(() => this.#saveNow());
+  }
+
+  /** What the store takes from nobody but who has the session. */
+  async #fenced(work: () => Promise<void>): Promise<void> {
+    this.#saving = true;
+    try {
+      await work();
+    } finally {
+      this.#saving = false;
+    }
+  }
+
+  async #saveNow(): Promise<void> {
     const frozen = await this.#residency.freeze({ tasks: this.#policy.tasks });
     if (frozen.cancelled.length > 0)
       this.#parts.context.telemetry.emit({
@@ -376,6 +407,8 @@ export class SessionCore {
     const startedAt = this.#now();
     const before = this.watchers.size > 0 ? await this.stored.manifest() : undefined;
     const bytes = await this.stored.save(this.lease, revision, manifest, fresh);
+    // Also when somebody has taken the session meanwhile: that was later.
+    this.#revision = revision;
     trace('session.saved', { ...this.#names, revision });
     const ms = this.#now() - startedAt;
     this.#parts.context.telemetry.emit({ type: 'session:save', ...this.#names, revision, ms, bytes });
@@ -410,6 +443,7 @@ export class SessionCore {
       if (this.#unsaved || this.#inDoubt) {
         await this.#lease.ensure();
         await this.#clearUp();
+        this.#secured = true;
       }
       await this.freeze(reason);
     } catch (error) {
