@@ -154,8 +154,8 @@ export class LocalSession implements Session {
 
   close(): Promise<void> {
     this.#closing ??= this.#parts.sessions.release(this).catch((error: unknown) => {
-      // It could not be frozen: it's still there.
-      this.#closing = undefined;
+      // What could not be frozen is still there; else it's closed all the same, and has said what was lost.
+      this.#closing = this.#parts.core.resident ? undefined : Promise.resolve();
       throw error;
     });
     return this.#closing;

@@ -243,6 +243,8 @@ export class SessionCore {
       await this.#goBack();
       // It runs out, if that fails.
       await this.#lease.release().catch(() => undefined);
+      failure ??= this.#loss;
+      this.#loss = undefined;
       if (failure !== undefined && reason === 'call') throw failure;
     };
     await this.#turns.take(this.#now(), () => this.#attend(shut));
