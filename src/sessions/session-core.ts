@@ -72,6 +72,8 @@ export class SessionCore {
   /** The call under way relies on the lease. */
   #secured = false;
   #saving = false;
+  /** The store has it with its tasks, whatever was asked for. */
+  #keptTasks = false;
   /** When the latest call came. */
   #since = 0;
   #removed = false;
@@ -119,6 +121,11 @@ export class SessionCore {
 
   get #unsaved(): boolean {
     return this.#revision > this.stored.revision;
+  }
+
+  /** Before it can be frozen as its callers want that. */
+  get #unfrozen(): boolean {
+    return this.#unsaved || (this.#keptTasks && this.#policy.tasks !== 'keep');
   }
 
   // ---- calls -------------------------------------------------------------------------------------------------------
@@ -232,7 +239,7 @@ export class SessionCore {
     const shut = async () => {
       let failure: unknown;
       try {
-        if (this.#unsaved || this.#inDoubt) await this.#secure();
+        if (this.#unfrozen || this.#inDoubt) await this.#secure();
         await this.freeze(reason);
       } catch (error) {
         this.#inDoubt ||= isInDoubt(error);
@@ -280,16 +287,16 @@ export class SessionCore {
     await this.#changed();
   }
 
-  /** The store has its present state. */
+  /** The store has its present state, and Python hasn't noticed. */
   async settle(): Promise<void> {
-    if (this.#unsaved) await this.#save();
+    if (this.#unsaved) await this.#save('keep');
   }
 
   async freeze(reason: FreezeReason): Promise<void> {
     const worker = this.#residency.seat?.worker.id;
     if (worker === undefined) return;
     const startedAt = this.#now();
-    await this.settle();
+    if (this.#unfrozen) await this.#save(this.#policy.tasks);
     await this.#giveBack();
     const ms = this.#now() - startedAt;
     this.#parts.context.telemetry.emit({ type: 'session:freeze', ...this.#names, worker, reason, ms });
@@ -353,7 +360,7 @@ export class SessionCore {
     this.#revision++;
     if (this.#policy.durability === 'run') {
       try {
-        await this.#save();
+        await this.#save(this.#policy.tasks);
       } catch (error) {
         await this.#giveBack();
         throw error;
@@ -362,7 +369,7 @@ export class SessionCore {
     }
     try {
       if (this.watchers.size > 0)
-        await this.#save().catch((error: unknown) => {
+        await this.#save('keep').catch((error: unknown) => {
           if (isOthers(error)) throw error;
           this.#warn('what it changed is not told', error);
         });
@@ -373,8 +380,8 @@ export class SessionCore {
     }
   }
 
-  #save(): Promise<void> {
-    return this.#fenced(() => this.#saveNow());
+  #save(tasks: CallPolicy['tasks']): Promise<void> {
+    return this.#fenced(() => this.#saveNow(tasks));
   }
 
   /** What the store takes from nobody but who has the session. */
@@ -387,8 +394,8 @@ export class SessionCore {
     }
   }
 
-  async #saveNow(): Promise<void> {
-    const frozen = await this.#residency.freeze({ tasks: this.#policy.tasks });
+  async #saveNow(tasks: CallPolicy['tasks']): Promise<void> {
+    const frozen = await this.#residency.freeze({ tasks });
     if (frozen.cancelled.length > 0)
       this.#parts.context.telemetry.emit({
         type: 'warning',
@@ -402,7 +409,8 @@ export class SessionCore {
     // A revision that was told has to be there.
     if (this.stored.revision > 0 && this.#told === this.stored.revision && isSameState(before, manifest))
       this.#revision = this.stored.revision;
-    else await this.#put(this.#revision, manifest, fresh);
+    else await this.#put(Math.max(this.#revision, this.stored.revision + 1), manifest, fresh);
+    this.#keptTasks = tasks === 'keep';
   }
 
   async #put(revision: number, manifest: Manifest, fresh: ReadonlyMap<string, Uint8Array>): Promise<void> {
@@ -442,7 +450,7 @@ export class SessionCore {
     seat.use();
     this.#rest.clear();
     try {
-      if (this.#unsaved || this.#inDoubt) {
+      if (this.#unfrozen || this.#inDoubt) {
         await this.#lease.ensure();
         await this.#clearUp();
         this.#secured = true;
@@ -495,6 +503,7 @@ export class SessionCore {
 
   async #giveBack(): Promise<void> {
     this.#rest.clear();
+    this.#keptTasks = false;
     await this.#residency.giveBack();
     this.stored.forget();
   }

@@ -82,7 +82,7 @@ export class Sessions implements SessionHost {
     const portable = bytes && (await decodeSession(bytes, key.tenant, this.bytesOptions));
     const store = await this.#opened();
     opener.assertOpen();
-    const begin = () => this.#begin(store, key, checked, portable, opener);
+    const begin = (gone: () => void) => this.#begin(store, key, checked, portable, opener, gone);
     const { entry, isNew } = await this.#entry(key, begin);
     try {
       const core = await entry.ready;
@@ -104,7 +104,7 @@ export class Sessions implements SessionHost {
   /** The one of that key, with `opening` for the caller: it isn't closed as long as that lasts. */
   async #entry(
     key: SessionKey,
-    begin: () => Promise<SessionCore>,
+    begin: (gone: () => void) => Promise<SessionCore>,
   ): Promise<{ entry: Entry; isNew: boolean }> {
     const name = nameOf(key);
     for (;;) {
@@ -112,11 +112,11 @@ export class Sessions implements SessionHost {
       const present = this.#entries.get(name);
       if (!present) {
         const forget = (error: unknown) => {
-          this.#entries.delete(name);
+          this.#forget(entry);
           throw error;
         };
-        const ready = begin().catch(forget);
-        const entry = { name, ready, handles: new Set<LocalSession>(), opening: 1, closing: undefined };
+        const ready = begin(() => this.#forget(entry)).catch(forget);
+        const entry: Entry = { name, ready, handles: new Set(), opening: 1, closing: undefined };
         this.#entries.set(name, entry);
         return { entry, isNew: true };
       }
@@ -138,6 +138,7 @@ export class Sessions implements SessionHost {
     { create = true, request }: CheckedSession,
     portable: PortableSession | undefined,
     opener: SessionOpener,
+    gone: () => void,
   ): Promise<SessionCore> {
     const found = await store.record(key);
     if (found && portable) throw exists(key.id);
@@ -150,10 +151,7 @@ export class Sessions implements SessionHost {
       owner: this.#owner,
       residency: (holder) =>
         new Residency({ pool: this.#pool, context: this.#context, image, tenant }, holder),
-      gone: () => {
-        const entry = this.#entries.get(nameOf(key));
-        if (entry) this.#forget(entry);
-      },
+      gone,
     });
     const record = await core.open(create ? metaOf(request, image) : undefined);
     try {
