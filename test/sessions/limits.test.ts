@@ -133,3 +133,17 @@ it('tries to open its store again when that has failed', async () => {
 function randomText(length: number): string {
   return Array.from({ length }, () => String.fromCharCode(33 + Math.floor(Math.random() * 90))).join('');
 }
+
+it('doesn’t cull what is open and read, however rarely it changes', async () => {
+  const here = world();
+  const { runtime, told } = host(here, { sessions: { cullTimeoutMs: 120_000 } });
+  const session = await runtime.session('a');
+  await session.run('write f text');
+  await session.freeze();
+  for (let n = 0; n < 15; n++) {
+    await here.advance(20_000);
+    expect(await session.files.list()).toHaveLength(1);
+    await settled();
+  }
+  expect(told('session:cull')).toEqual([]);
+});
