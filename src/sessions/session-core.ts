@@ -233,9 +233,12 @@ export class SessionCore {
 
   /**
    * Lets go of it when the calls before are done. For a caller's `call` it rejects with what stands in the way, and the session is
-   * as before if its worker is still there; for `close`, what can't be stored is lost.
+   * as before if its worker is still there; for `close`, what can't be stored is lost. `gate`: what takes memory is done when that lets it.
    */
-  async shut(reason: 'call' | 'close'): Promise<void> {
+  async shut(
+    reason: 'call' | 'close',
+    gate: <T>(work: () => Promise<T>) => Promise<T> = atOnce,
+  ): Promise<void> {
     const shut = async () => {
       let failure: unknown;
       try {
@@ -254,7 +257,7 @@ export class SessionCore {
       this.#loss = undefined;
       if (failure !== undefined && reason === 'call') throw failure;
     };
-    await this.#turns.take(this.#now(), () => this.#attend(shut));
+    await this.#turns.take(this.#now(), () => this.#attend(() => gate(shut)));
   }
 
   // ---- within a call -----------------------------------------------------------------------------------------------
@@ -529,4 +532,8 @@ export class SessionCore {
   #now(): number {
     return this.#parts.context.clock.now();
   }
+}
+
+function atOnce<T>(work: () => Promise<T>): Promise<T> {
+  return work();
 }

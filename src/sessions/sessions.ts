@@ -21,6 +21,8 @@ import { assertSessionId, type CheckedSession, checkList, checkSession } from '.
 const cullShare = 10;
 const longestCullMs = 3_600_000;
 const pageSize = 500;
+/** When all are: each takes as much of the host's memory as it differs by from its image. */
+const freezesAtOnce = 2;
 const ownPolicy = { durability: 'run', whenBusy: 'queue', tasks: 'keep' } as const;
 
 /** A session that is open here, is being opened, or is being closed. */
@@ -229,10 +231,11 @@ export class Sessions implements SessionHost {
     // `#closing` has to be set before anything is done.
     await undefined;
     this.#cullTimer?.cancel();
+    const gate = gateOf(freezesAtOnce);
     const shut = async ({ ready, closing }: Entry) => {
       const core = await ready.catch(() => undefined);
       await closing?.catch(() => undefined);
-      await core?.shut('close');
+      await core?.shut('close', gate);
     };
     await Promise.allSettled([...this.#entries.values()].map(shut));
     const store = await this.#opening?.catch(() => undefined);
@@ -325,6 +328,23 @@ export class Sessions implements SessionHost {
   carry(job: Job, bytes: Uint8Array): Promise<void> {
     return carry(job, bytes, this.#pool, this.#context, this.bytesOptions);
   }
+}
+
+/** Lets so many work at a time, in the order of their coming. */
+function gateOf(free: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let left = free;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (left > 0) left--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else left++;
+    }
+  };
 }
 
 function nameOf({ tenant, id }: SessionKey): string {
