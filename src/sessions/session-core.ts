@@ -115,6 +115,11 @@ export class SessionCore {
     return this.#residency.seat !== undefined;
   }
 
+  /** No file can be larger that a worker had. */
+  get maxFileBytes(): number {
+    return this.#parts.context.options.maxResidentBytes;
+  }
+
   get lease(): Lease {
     return this.#lease.lease;
   }

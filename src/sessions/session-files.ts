@@ -55,7 +55,7 @@ export class StoredFiles implements SessionFiles {
           'usage',
           `'${path}' holds what a file of the image does: only Python can read it.`,
         );
-      return core.stored.content(manifest, node);
+      return core.stored.content(manifest, node, core.maxFileBytes);
     });
   }
 

@@ -68,8 +68,17 @@ export class StoredState {
     return this.#store.blob(this.#key, hash);
   }
 
-  /** Of a file. */
-  async content(manifest: Manifest, { blob, blobs: count, size }: DeltaNode): Promise<Uint8Array> {
+  /** Of a file. Rejects with `session_limit`: a few bytes that are stored can be named many times. */
+  async content(
+    manifest: Manifest,
+    { path, blob, blobs: count, size }: DeltaNode,
+    maxBytes: number,
+  ): Promise<Uint8Array> {
+    if (size > maxBytes)
+      throw new SessionError(
+        'session_limit',
+        `The file '${path}' has ${size} bytes, more than the ${maxBytes} that a worker may have.`,
+      );
     const hashes = manifest.blobs.slice(blob, blob + count);
     const lengths = manifest.header?.blobs.slice(blob, blob + count) ?? [];
     try {
