@@ -14,7 +14,8 @@ export function backAtRevision(revision: number): string {
 
 /** The same error, which also says what became of the session. */
 export function backAt(error: unknown, revision: number): Error {
-  const message = `${error instanceof Error ? error.message : String(error)} ${backAtRevision(revision)}`;
+  const what = error instanceof Error ? error.message : String(error);
+  const message = `${what}${/[.!?]$/.test(what) ? '' : '.'} ${backAtRevision(revision)}`;
   if (!(error instanceof VivariumError)) return new InternalError('internal', message, { cause: error });
   const { code, cause } = error;
   const options = { details: { ...error.details, revision }, cause: cause ?? error };

@@ -169,16 +169,15 @@ it('unpacks no more than a worker may have, however small it is stored: not for 
     const tree = { ...header.tree, nodes };
     return { ...facts, header: { ...header, blobs, tree }, blobs: blobs.map(() => hash) };
   };
-  const sessionBytes = await encodeSession(
-    { ...portable, manifest: repeated(portable.manifest) },
-    options,
-  );
+  const sessionBytes = await encodeSession({ ...portable, manifest: repeated(portable.manifest) }, options);
   expect(sessionBytes.byteLength).toBeLessThan(10_000);
   await expect(runtime.run('1', { sessionBytes })).rejects.toMatchObject({ code: 'session_limit' });
   const { revision } = here.store;
   here.store.revision = async (...given) => {
     const found = await revision(...given);
-    return found && { ...found, manifest: await encodeManifest(repeated(await decodeManifest(found.manifest))) };
+    return (
+      found && { ...found, manifest: await encodeManifest(repeated(await decodeManifest(found.manifest))) }
+    );
   };
   const again = await runtime.session('a');
   const before = here.store.calls.length;

@@ -283,7 +283,7 @@ it('says once what was lost when it is closed before anything else is called', a
   await settled();
   await expect(session.close()).rejects.toMatchObject({
     code: 'crashed',
-    message: expect.stringMatching(/back at revision 1\./),
+    message: expect.stringMatching(/[^.]\. The session is back at revision 1\.$/),
   });
   expect(session.status).toBe('closed');
   await session.close();
