@@ -5,9 +5,10 @@ import type { Checkpoint, Completion, Session, SessionFiles, SessionRunOptions }
 import { mapBounded } from './blobs.ts';
 import { readCheck, readCompletion } from './questions.ts';
 import { encodeSession } from './session-bytes.ts';
-import type { CallPolicy, SessionCore } from './session-core.ts';
+import type { SessionCore } from './session-core.ts';
 import { StoredFiles } from './session-files.ts';
 import { assertSessionId } from './session-options.ts';
+import type { CallPolicy } from './session-parts.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface LocalSessionParts {

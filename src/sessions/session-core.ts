@@ -5,8 +5,7 @@ import { withSession } from '../pool/execution.ts';
 import type { Seat } from '../pool/seat.ts';
 import type { TakenRun } from '../pool/session-host.ts';
 import type { Execution, FreezeReason } from '../runtime.ts';
-import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
-import { trace } from '../util/trace.ts';
+import type { Lease, SessionKey, SessionRecord } from '../store/store.ts';
 import { packBlobs } from './blobs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { isSameState, type Manifest } from './manifest.ts';
@@ -23,29 +22,10 @@ import {
   notThere,
   outOfReach,
 } from './session-errors.ts';
+import type { CallPolicy, CoreParts, Watcher } from './session-parts.ts';
+import { SessionTeller } from './session-teller.ts';
 import { damaged, StoredState } from './stored-state.ts';
 import { Turns } from './turns.ts';
-
-/** How a caller wants its calls. */
-export interface CallPolicy {
-  readonly durability: 'run' | 'freeze';
-  readonly whenBusy: 'queue' | 'reject';
-  readonly tasks: 'keep' | 'cancel' | 'refuse';
-}
-
-export interface CoreParts {
-  readonly context: PoolContext;
-  readonly store: SessionStore;
-  /** Of leases: this runtime. */
-  readonly owner: string;
-  /** The worker it lies in. */
-  residency(holder: { wanted(since: number): void; lost(error: Error): void }): Residency;
-  /** It was removed. */
-  gone(): void;
-}
-
-/** What has changed, between two revisions. */
-export type Watcher = (before: Manifest, after: Manifest) => void;
 
 /**
  * One open session, whoever has opened it here. Its state lies in a worker, in the store, or in both; `revision` counts its states. Calls
@@ -57,6 +37,7 @@ export class SessionCore {
   readonly stored: StoredState;
   readonly watchers: Set<Watcher> = new Set();
   readonly #parts: CoreParts;
+  readonly #teller: SessionTeller;
   readonly #residency: Residency;
   readonly #lease: LeaseKeeper;
   readonly #turns: Turns;
@@ -85,8 +66,10 @@ export class SessionCore {
     this.key = key;
     this.image = image;
     this.#parts = parts;
+    this.#teller = new SessionTeller(parts.context.telemetry, key);
     const { name, lockHash } = image;
-    this.stored = new StoredState(parts.store, key, { name, lockHash });
+    const { maxResidentBytes } = parts.context.options;
+    this.stored = new StoredState(parts.store, key, { name, lockHash }, maxResidentBytes);
     this.#residency = parts.residency({
       wanted: (since) => this.#rest.want(since),
       lost: (error) => this.#lost(error),
@@ -113,11 +96,6 @@ export class SessionCore {
 
   get resident(): boolean {
     return this.#residency.seat !== undefined;
-  }
-
-  /** No file can be larger that a worker had. */
-  get maxFileBytes(): number {
-    return this.#parts.context.options.maxResidentBytes;
   }
 
   get lease(): Lease {
@@ -227,7 +205,7 @@ export class SessionCore {
     if (isInDoubt(error)) this.#inDoubt = true;
     if (this.resident || !this.#unsaved) return error;
     await this.#goBack();
-    this.#tellLost(error);
+    this.#teller.lost(this.stored.revision, error);
     return this.#inDoubt ? error : backAt(error, this.#revision);
   }
 
@@ -240,10 +218,7 @@ export class SessionCore {
    * Lets go of it when the calls before are done. For a caller's `call` it rejects with what stands in the way, and the session is
    * as before if its worker is still there; for `close`, what can't be stored is lost. `gate`: what takes memory is done when that lets it.
    */
-  async shut(
-    reason: 'call' | 'close',
-    gate: <T>(work: () => Promise<T>) => Promise<T> = atOnce,
-  ): Promise<void> {
+  async shut(reason: 'call' | 'close', gate?: <T>(work: () => Promise<T>) => Promise<T>): Promise<void> {
     const shut = async () => {
       let failure: unknown;
       try {
@@ -253,7 +228,7 @@ export class SessionCore {
         this.#inDoubt ||= isInDoubt(error);
         if (reason === 'call' && this.resident) throw error;
         failure = error;
-        if (this.#unsaved) this.#tellLost(error);
+        if (this.#unsaved) this.#teller.lost(this.stored.revision, error);
       }
       await this.#goBack();
       // It runs out, if that fails.
@@ -262,7 +237,7 @@ export class SessionCore {
       this.#loss = undefined;
       if (failure !== undefined && reason === 'call') throw failure;
     };
-    await this.#turns.take(this.#now(), () => this.#attend(() => gate(shut)));
+    await this.#turns.take(this.#now(), () => this.#attend(() => (gate ? gate(shut) : shut())));
   }
 
   // ---- within a call -----------------------------------------------------------------------------------------------
@@ -307,7 +282,7 @@ export class SessionCore {
     if (this.#unfrozen) await this.#save(this.#policy.tasks);
     await this.#giveBack();
     const ms = this.#now() - startedAt;
-    this.#parts.context.telemetry.emit({ type: 'session:freeze', ...this.#names, worker, reason, ms });
+    this.#teller.frozen({ worker, reason, ms });
   }
 
   /** That is its state from now on, and what its worker has is of no use. Of blobs that the store has, but for the `fresh` ones. */
@@ -334,8 +309,8 @@ export class SessionCore {
     }
     const { seat, ms, bytes } = await this.#residency.thaw(this.stored, this.#since, job, damaged);
     const worker = seat.worker.id;
-    trace('session.thawed', { ...this.#names, revision: this.stored.revision });
-    this.#parts.context.telemetry.emit({ type: 'session:thaw', ...this.#names, worker, ms, bytes });
+    this.#teller.trace('thawed', this.stored.revision);
+    this.#teller.thawed({ worker, ms, bytes });
     return seat;
   }
 
@@ -347,7 +322,10 @@ export class SessionCore {
       const loss = this.#loss;
       this.#loss = undefined;
       if (loss) throw loss;
-      this.#tellLost(new WorkerError('crashed', execution.error?.value ?? 'The worker was lost.'));
+      this.#teller.lost(
+        this.stored.revision,
+        new WorkerError('crashed', execution.error?.value ?? 'The worker was lost.'),
+      );
       const session = { id, revision: this.#revision };
       return withSession(execution, { session, persistMs: 0, note: backAtRevision(this.#revision) });
     }
@@ -379,7 +357,7 @@ export class SessionCore {
       if (this.watchers.size > 0)
         await this.#save('keep').catch((error: unknown) => {
           if (isOthers(error)) throw error;
-          this.#warn('what it changed is not told', error);
+          this.#teller.failed('what it changed is not told', error);
         });
       if (this.#unsaved) await this.#lease.confirm();
     } catch (error) {
@@ -404,12 +382,8 @@ export class SessionCore {
 
   async #saveNow(tasks: CallPolicy['tasks']): Promise<void> {
     const frozen = await this.#residency.freeze({ tasks });
-    if (frozen.cancelled.length > 0)
-      this.#parts.context.telemetry.emit({
-        type: 'warning',
-        message: `Session '${this.key.id}': tasks were cancelled when it was frozen: ${frozen.cancelled.join(', ')}.`,
-      });
-    trace('session.frozen', { ...this.#names, revision: this.#revision });
+    this.#teller.cancelled(frozen.cancelled);
+    this.#teller.trace('frozen', this.#revision);
     const before = await this.stored.manifest();
     const { header, blobs } = frozen.delta;
     const { hashes, fresh } = await packBlobs(blobs, new Set(before.blobs));
@@ -427,9 +401,9 @@ export class SessionCore {
     const bytes = await this.stored.save(this.lease, revision, manifest, fresh);
     // Also when somebody has taken the session meanwhile: that was later.
     this.#revision = revision;
-    trace('session.saved', { ...this.#names, revision });
+    this.#teller.trace('saved', revision);
     const ms = this.#now() - startedAt;
-    this.#parts.context.telemetry.emit({ type: 'session:save', ...this.#names, revision, ms, bytes });
+    this.#teller.saved({ revision, ms, bytes });
     if (before) for (const tell of this.watchers) tell(before, manifest);
   }
 
@@ -468,7 +442,7 @@ export class SessionCore {
       this.#inDoubt ||= isInDoubt(error);
       // Nobody needs the worker of one that idles; for others what the store doesn't take now is kept, too.
       if (this.resident && (isOfStore(error) || (reason === 'idle' && !isOthers(error)))) {
-        this.#warn('it could not be stored, and keeps its worker for now', error);
+        this.#teller.failed('it could not be stored, and keeps its worker for now', error);
         if (isOfStore(error)) this.#rest.postpone();
         seat.keep();
         return;
@@ -493,7 +467,7 @@ export class SessionCore {
   #lose(error: unknown): void {
     this.#loss = isStale(error) && error instanceof Error ? error : backAt(error, this.stored.revision);
     this.#revision = this.#told = this.stored.revision;
-    this.#tellLost(error);
+    this.#teller.lost(this.stored.revision, error);
   }
 
   /** Somebody else has the session, or may have it. */
@@ -516,29 +490,7 @@ export class SessionCore {
     this.stored.forget();
   }
 
-  #tellLost(error: unknown): void {
-    const { revision } = this.stored;
-    const reason = error instanceof Error ? error : new Error(String(error));
-    this.#parts.context.telemetry.emit({ type: 'session:lost', ...this.#names, revision, error: reason });
-  }
-
-  #warn(what: string, error: unknown): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.#parts.context.telemetry.emit({
-      type: 'warning',
-      message: `Session '${this.key.id}': ${what}: ${why}`,
-    });
-  }
-
-  get #names(): { session: string; tenant: string } {
-    return { session: this.key.id, tenant: this.key.tenant };
-  }
-
   #now(): number {
     return this.#parts.context.clock.now();
   }
-}
-
-function atOnce<T>(work: () => Promise<T>): Promise<T> {
-  return work();
 }

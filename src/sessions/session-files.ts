@@ -3,7 +3,8 @@ import type { DeltaNode } from '../image/delta.ts';
 import { protocolLimits } from '../protocol/limits.ts';
 import type { FileChange, SessionFile, SessionFiles } from '../session.ts';
 import { blobsOf, type Manifest } from './manifest.ts';
-import type { SessionCore, Watcher } from './session-core.ts';
+import type { SessionCore } from './session-core.ts';
+import type { Watcher } from './session-parts.ts';
 
 /** Where Python works when nothing has changed it. */
 const homeFolder = '/home/pyodide';
@@ -55,7 +56,7 @@ export class StoredFiles implements SessionFiles {
           'usage',
           `'${path}' holds what a file of the image does: only Python can read it.`,
         );
-      return core.stored.content(manifest, node, core.maxFileBytes);
+      return core.stored.content(manifest, node);
     });
   }
 

@@ -13,9 +13,10 @@ import { LocalSession } from './local-session.ts';
 import { assertImage } from './manifest.ts';
 import { Residency } from './residency.ts';
 import { type BytesOptions, decodeSession, type PortableSession } from './session-bytes.ts';
-import { type CallPolicy, SessionCore } from './session-core.ts';
+import { SessionCore } from './session-core.ts';
 import { metaOf, readMeta } from './session-meta.ts';
 import { assertSessionId, type CheckedSession, checkList, checkSession } from './session-options.ts';
+import type { CallPolicy } from './session-parts.ts';
 
 /** Between two looks for sessions that nobody uses any more: a part of the time that they may be unused, an hour at most. */
 const cullShare = 10;
