@@ -88,7 +88,12 @@ export async function repl(request: ReplRequest, host: ReplHost): Promise<number
       if (host.interactive && !request.quiet) await greet(session, request, host);
       const files = await readInputs(inputs);
       for (const [name, bytes] of Object.entries(files)) await session.files.write(name, bytes);
-      const booted = session.check('');
+      // One that doesn't thaw in this build of its image can still be reset.
+      const booted = session.check('').catch((error: unknown) => {
+        if (!(error instanceof VivariumError && error.code === 'session_image')) throw error;
+        bar?.stop();
+        say(host.stderr, error.message);
+      });
       booted.catch(ended.reject);
       // Somebody types meanwhile, unless an image has to be built first.
       await (host.interactive ? Promise.race([booted, starting.promise]) : booted);

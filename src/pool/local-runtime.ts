@@ -12,6 +12,7 @@ import type {
   WorkerHealth,
 } from '../runtime.ts';
 import type { Session, SessionInfo, SessionOptions, SessionRunOptions } from '../session.ts';
+import type { Timer } from '../util/clock.ts';
 import { checkOptions, number, optional } from '../util/options.ts';
 import type { PoolContext } from './context.ts';
 import type { ImageRequest } from './images.ts';
@@ -23,6 +24,8 @@ import type { SessionHost, SessionOpener, TakenRun } from './session-host.ts';
 
 /** Somebody waits for the answer with a key pressed. */
 const questionTimeoutMs = 2000;
+/** For what is told about the workers that were ended; what a store hasn't answered then is not waited for. */
+const lateMs = 2000;
 const closeShape = { graceMs: optional(number({ min: 0 })) };
 
 /** A pool and how many runtimes that aren't closed are on it. */
@@ -43,6 +46,7 @@ export class LocalRuntime implements Runtime, SessionOpener {
   readonly #listeners: Listeners;
   readonly #leavePool: () => void;
   #closing: Promise<void> | undefined;
+  readonly #overdue: PromiseWithResolvers<void> = Promise.withResolvers<void>();
   #end: 'closing' | 'closed' | undefined;
 
   constructor(context: PoolContext, core?: Core) {
@@ -282,9 +286,15 @@ export class LocalRuntime implements Runtime, SessionOpener {
     const kill = () => {
       for (const job of [...this.#jobs]) pool.abandon(job, 'Interrupted: the runtime was closed.');
       if (this.#core.users === 0) pool.kill();
+      late ??= context.clock.setTimeout(() => this.#overdue.resolve(), lateMs);
     };
+    let late: Timer | undefined;
     using _timer = this.#end === 'closed' ? undefined : context.clock.setTimeout(kill, graceMs);
-    await this.#closing;
+    try {
+      await this.#closing;
+    } finally {
+      late?.cancel();
+    }
   }
 
   /** With others on the pool only this runtime's own runs are ended. */
@@ -302,19 +312,34 @@ export class LocalRuntime implements Runtime, SessionOpener {
       job.handle.catch(() => undefined);
       pool.withdraw(job, new UsageError('closed', 'The runtime was closed before the run started.'));
     }
-    const sessions = await this.#core.sessions?.catch(() => undefined);
+    const over = last ? this.#endAll() : this.#leaveAll();
+    await Promise.race([over, this.#overdue.promise]);
+    // After its time it has nothing to tell any more.
+    over.catch(() => undefined);
+    for (const job of [...this.#jobs])
+      pool.reject(
+        job,
+        new UsageError('closed', 'The runtime was closed before the store had what the run left.'),
+      );
     if (last) {
-      await Promise.all([sessions?.close(), pool.close()]);
       await context.engine[Symbol.asyncDispose]();
       closed.resolve();
-    } else {
-      await sessions?.leave(this);
-      await this.drain();
     }
     this.#leavePool();
     this.#end = 'closed';
     this.#listeners.tell({ type: 'status', status: 'closed', previous: 'closing' });
     this.#listeners.clear();
+  }
+
+  async #endAll(): Promise<void> {
+    const sessions = await this.#core.sessions?.catch(() => undefined);
+    await Promise.all([sessions?.close(), this.#core.pool.close()]);
+  }
+
+  async #leaveAll(): Promise<void> {
+    const sessions = await this.#core.sessions?.catch(() => undefined);
+    await sessions?.leave(this);
+    await this.drain();
   }
 
   assertOpen(): void {

@@ -54,6 +54,7 @@ export async function carry(
     };
     const damaged = (error: Error) => refused(`They are damaged: ${error.message}.`, error);
     const { seat } = await residency.thaw(source, job.submittedAt, job, damaged);
+    if (job.settled) return;
     job.onEnd = ended;
     seat.run(job);
     await job.handle;

@@ -5,9 +5,10 @@ import type { Checkpoint, Completion, Session, SessionFiles, SessionRunOptions }
 import { mapBounded } from './blobs.ts';
 import { readCheck, readCompletion } from './questions.ts';
 import { encodeSession } from './session-bytes.ts';
-import type { CallPolicy, SessionCore } from './session-core.ts';
+import type { SessionCore } from './session-core.ts';
 import { StoredFiles } from './session-files.ts';
 import { assertSessionId } from './session-options.ts';
+import type { CallPolicy } from './session-parts.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface LocalSessionParts {
@@ -154,8 +155,8 @@ export class LocalSession implements Session {
 
   close(): Promise<void> {
     this.#closing ??= this.#parts.sessions.release(this).catch((error: unknown) => {
-      // It could not be frozen: it's still there.
-      this.#closing = undefined;
+      // What could not be frozen is still there; else it's closed all the same, and has said what was lost.
+      this.#closing = this.#parts.core.resident ? undefined : Promise.resolve();
       throw error;
     });
     return this.#closing;

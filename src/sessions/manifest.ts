@@ -135,7 +135,7 @@ export function rebuilt({ image, pyodide }: Manifest, present: string, cause: un
   return new SessionError(
     'session_image',
     `The session was made with another build of the image '${image.name}'${versions}, and fits that one only. ` +
-      'Open it with the version that made it, reset() it, or begin another session.',
+      'Open it with the version that made it, reset() it (%reset at the prompt of vivarium repl), or begin another session.',
     { cause, details: { image: image.name, pyodide } },
   );
 }

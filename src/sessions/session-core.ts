@@ -5,8 +5,7 @@ import { withSession } from '../pool/execution.ts';
 import type { Seat } from '../pool/seat.ts';
 import type { TakenRun } from '../pool/session-host.ts';
 import type { Execution, FreezeReason } from '../runtime.ts';
-import type { Lease, SessionKey, SessionRecord, SessionStore } from '../store/store.ts';
-import { trace } from '../util/trace.ts';
+import type { Lease, SessionKey, SessionRecord } from '../store/store.ts';
 import { packBlobs } from './blobs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { isSameState, type Manifest } from './manifest.ts';
@@ -18,33 +17,15 @@ import {
   isInDoubt,
   isNotFound,
   isOfStore,
+  isOthers,
   isStale,
   notThere,
   outOfReach,
 } from './session-errors.ts';
+import type { CallPolicy, CoreParts, Watcher } from './session-parts.ts';
+import { SessionTeller } from './session-teller.ts';
 import { damaged, StoredState } from './stored-state.ts';
 import { Turns } from './turns.ts';
-
-/** How a caller wants its calls. */
-export interface CallPolicy {
-  readonly durability: 'run' | 'freeze';
-  readonly whenBusy: 'queue' | 'reject';
-  readonly tasks: 'keep' | 'cancel' | 'refuse';
-}
-
-export interface CoreParts {
-  readonly context: PoolContext;
-  readonly store: SessionStore;
-  /** Of leases: this runtime. */
-  readonly owner: string;
-  /** The worker it lies in. */
-  residency(holder: { wanted(since: number): void; lost(error: Error): void }): Residency;
-  /** It was removed. */
-  gone(): void;
-}
-
-/** What has changed, between two revisions. */
-export type Watcher = (before: Manifest, after: Manifest) => void;
 
 /**
  * One open session, whoever has opened it here. Its state lies in a worker, in the store, or in both; `revision` counts its states. Calls
@@ -56,6 +37,7 @@ export class SessionCore {
   readonly stored: StoredState;
   readonly watchers: Set<Watcher> = new Set();
   readonly #parts: CoreParts;
+  readonly #teller: SessionTeller;
   readonly #residency: Residency;
   readonly #lease: LeaseKeeper;
   readonly #turns: Turns;
@@ -68,6 +50,11 @@ export class SessionCore {
   /** What the next call has to hear: the state isn't what the one before left. */
   #loss: Error | undefined;
   #calling = false;
+  /** The call under way relies on the lease. */
+  #secured = false;
+  #saving = false;
+  /** The store has it with its tasks, whatever was asked for. */
+  #keptTasks = false;
   /** When the latest call came. */
   #since = 0;
   #removed = false;
@@ -79,8 +66,10 @@ export class SessionCore {
     this.key = key;
     this.image = image;
     this.#parts = parts;
+    this.#teller = new SessionTeller(parts.context.telemetry, key);
     const { name, lockHash } = image;
-    this.stored = new StoredState(parts.store, key, { name, lockHash });
+    const { maxResidentBytes } = parts.context.options;
+    this.stored = new StoredState(parts.store, key, { name, lockHash }, maxResidentBytes);
     this.#residency = parts.residency({
       wanted: (since) => this.#rest.want(since),
       lost: (error) => this.#lost(error),
@@ -88,8 +77,8 @@ export class SessionCore {
     this.#lease = new LeaseKeeper(parts.store, key, parts.owner, parts.context.clock, {
       lost: (error) => this.#taken(error),
       expired: () => {
-        // What idles may still be renewed later.
-        if (this.#calling) this.#taken(outOfReach());
+        // What idles may still be renewed later, and what is being saved the store takes only if nobody else has had the session.
+        if (this.#secured && !this.#saving) this.#taken(outOfReach());
       },
     });
     this.#turns = new Turns((next) => this.#between(next));
@@ -115,6 +104,11 @@ export class SessionCore {
 
   get #unsaved(): boolean {
     return this.#revision > this.stored.revision;
+  }
+
+  /** Before it can be frozen as its callers want that. */
+  get #unfrozen(): boolean {
+    return this.#unsaved || (this.#keptTasks && this.#policy.tasks !== 'keep');
   }
 
   // ---- calls -------------------------------------------------------------------------------------------------------
@@ -155,7 +149,7 @@ export class SessionCore {
     try {
       return await work();
     } finally {
-      this.#calling = false;
+      this.#calling = this.#secured = false;
       this.#lease.keep(this.resident);
       if (!this.resident) {
         if (this.#unsaved) this.#lose(new WorkerError('crashed', 'The worker was lost.'));
@@ -176,6 +170,9 @@ export class SessionCore {
     }
     if (record) this.#sync(record);
     await this.#clearUp();
+    this.#secured = true;
+    // That may have taken long.
+    await this.#lease.confirm();
   }
 
   /** What the store has, when it failed before. */
@@ -208,7 +205,7 @@ export class SessionCore {
     if (isInDoubt(error)) this.#inDoubt = true;
     if (this.resident || !this.#unsaved) return error;
     await this.#goBack();
-    this.#tellLost(error);
+    this.#teller.lost(this.stored.revision, error);
     return this.#inDoubt ? error : backAt(error, this.#revision);
   }
 
@@ -219,26 +216,28 @@ export class SessionCore {
 
   /**
    * Lets go of it when the calls before are done. For a caller's `call` it rejects with what stands in the way, and the session is
-   * as before if its worker is still there; for `close`, what can't be stored is lost.
+   * as before if its worker is still there; for `close`, what can't be stored is lost. `gate`: what takes memory is done when that lets it.
    */
-  async shut(reason: 'call' | 'close'): Promise<void> {
+  async shut(reason: 'call' | 'close', gate?: <T>(work: () => Promise<T>) => Promise<T>): Promise<void> {
     const shut = async () => {
       let failure: unknown;
       try {
-        if (this.#unsaved || this.#inDoubt) await this.#secure();
+        if (this.#unfrozen || this.#inDoubt) await this.#secure();
         await this.freeze(reason);
       } catch (error) {
         this.#inDoubt ||= isInDoubt(error);
         if (reason === 'call' && this.resident) throw error;
         failure = error;
-        if (this.#unsaved) this.#tellLost(error);
+        if (this.#unsaved) this.#teller.lost(this.stored.revision, error);
       }
       await this.#goBack();
       // It runs out, if that fails.
       await this.#lease.release().catch(() => undefined);
+      failure ??= this.#loss;
+      this.#loss = undefined;
       if (failure !== undefined && reason === 'call') throw failure;
     };
-    await this.#turns.take(this.#now(), () => this.#attend(shut));
+    await this.#turns.take(this.#now(), () => this.#attend(() => (gate ? gate(shut) : shut())));
   }
 
   // ---- within a call -----------------------------------------------------------------------------------------------
@@ -271,24 +270,24 @@ export class SessionCore {
     await this.#changed();
   }
 
-  /** The store has its present state. */
+  /** The store has its present state, and Python hasn't noticed. */
   async settle(): Promise<void> {
-    if (this.#unsaved) await this.#save();
+    if (this.#unsaved) await this.#save('keep');
   }
 
   async freeze(reason: FreezeReason): Promise<void> {
     const worker = this.#residency.seat?.worker.id;
     if (worker === undefined) return;
     const startedAt = this.#now();
-    await this.settle();
+    if (this.#unfrozen) await this.#save(this.#policy.tasks);
     await this.#giveBack();
     const ms = this.#now() - startedAt;
-    this.#parts.context.telemetry.emit({ type: 'session:freeze', ...this.#names, worker, reason, ms });
+    this.#teller.frozen({ worker, reason, ms });
   }
 
   /** That is its state from now on, and what its worker has is of no use. Of blobs that the store has, but for the `fresh` ones. */
   async replace(manifest: Manifest, fresh: ReadonlyMap<string, Uint8Array> = new Map()): Promise<void> {
-    await this.#put(Math.max(this.#revision, this.#told) + 1, manifest, fresh);
+    await this.#fenced(() => this.#put(Math.max(this.#revision, this.#told) + 1, manifest, fresh));
     await this.#giveBack();
     this.#revision = this.stored.revision;
   }
@@ -310,8 +309,8 @@ export class SessionCore {
     }
     const { seat, ms, bytes } = await this.#residency.thaw(this.stored, this.#since, job, damaged);
     const worker = seat.worker.id;
-    trace('session.thawed', { ...this.#names, revision: this.stored.revision });
-    this.#parts.context.telemetry.emit({ type: 'session:thaw', ...this.#names, worker, ms, bytes });
+    this.#teller.trace('thawed', this.stored.revision);
+    this.#teller.thawed({ worker, ms, bytes });
     return seat;
   }
 
@@ -323,7 +322,10 @@ export class SessionCore {
       const loss = this.#loss;
       this.#loss = undefined;
       if (loss) throw loss;
-      this.#tellLost(new WorkerError('crashed', execution.error?.value ?? 'The worker was lost.'));
+      this.#teller.lost(
+        this.stored.revision,
+        new WorkerError('crashed', execution.error?.value ?? 'The worker was lost.'),
+      );
       const session = { id, revision: this.#revision };
       return withSession(execution, { session, persistMs: 0, note: backAtRevision(this.#revision) });
     }
@@ -344,23 +346,44 @@ export class SessionCore {
     this.#revision++;
     if (this.#policy.durability === 'run') {
       try {
-        await this.#save();
+        await this.#save(this.#policy.tasks);
       } catch (error) {
         await this.#giveBack();
         throw error;
       }
-    } else if (this.watchers.size > 0)
-      await this.#save().catch((error: unknown) => this.#warn('what it changed is not told', error));
+      return;
+    }
+    try {
+      if (this.watchers.size > 0)
+        await this.#save('keep').catch((error: unknown) => {
+          if (isOthers(error)) throw error;
+          this.#teller.failed('what it changed is not told', error);
+        });
+      if (this.#unsaved) await this.#lease.confirm();
+    } catch (error) {
+      await this.#giveBack();
+      throw error;
+    }
   }
 
-  async #save(): Promise<void> {
-    const frozen = await this.#residency.freeze({ tasks: this.#policy.tasks });
-    if (frozen.cancelled.length > 0)
-      this.#parts.context.telemetry.emit({
-        type: 'warning',
-        message: `Session '${this.key.id}': tasks were cancelled when it was frozen: ${frozen.cancelled.join(', ')}.`,
-      });
-    trace('session.frozen', { ...this.#names, revision: this.#revision });
+  #save(tasks: CallPolicy['tasks']): Promise<void> {
+    return this.#fenced(() => this.#saveNow(tasks));
+  }
+
+  /** What the store takes from nobody but who has the session. */
+  async #fenced(work: () => Promise<void>): Promise<void> {
+    this.#saving = true;
+    try {
+      await work();
+    } finally {
+      this.#saving = false;
+    }
+  }
+
+  async #saveNow(tasks: CallPolicy['tasks']): Promise<void> {
+    const frozen = await this.#residency.freeze({ tasks });
+    this.#teller.cancelled(frozen.cancelled);
+    this.#teller.trace('frozen', this.#revision);
     const before = await this.stored.manifest();
     const { header, blobs } = frozen.delta;
     const { hashes, fresh } = await packBlobs(blobs, new Set(before.blobs));
@@ -368,16 +391,19 @@ export class SessionCore {
     // A revision that was told has to be there.
     if (this.stored.revision > 0 && this.#told === this.stored.revision && isSameState(before, manifest))
       this.#revision = this.stored.revision;
-    else await this.#put(this.#revision, manifest, fresh);
+    else await this.#put(Math.max(this.#revision, this.stored.revision + 1), manifest, fresh);
+    this.#keptTasks = tasks === 'keep';
   }
 
   async #put(revision: number, manifest: Manifest, fresh: ReadonlyMap<string, Uint8Array>): Promise<void> {
     const startedAt = this.#now();
     const before = this.watchers.size > 0 ? await this.stored.manifest() : undefined;
     const bytes = await this.stored.save(this.lease, revision, manifest, fresh);
-    trace('session.saved', { ...this.#names, revision });
+    // Also when somebody has taken the session meanwhile: that was later.
+    this.#revision = revision;
+    this.#teller.trace('saved', revision);
     const ms = this.#now() - startedAt;
-    this.#parts.context.telemetry.emit({ type: 'session:save', ...this.#names, revision, ms, bytes });
+    this.#teller.saved({ revision, ms, bytes });
     if (before) for (const tell of this.watchers) tell(before, manifest);
   }
 
@@ -406,16 +432,18 @@ export class SessionCore {
     seat.use();
     this.#rest.clear();
     try {
-      if (this.#unsaved || this.#inDoubt) {
+      if (this.#unfrozen || this.#inDoubt) {
         await this.#lease.ensure();
         await this.#clearUp();
+        this.#secured = true;
       }
       await this.freeze(reason);
     } catch (error) {
       this.#inDoubt ||= isInDoubt(error);
-      if (isOfStore(error) && this.resident) {
-        this.#warn('it could not be stored, and keeps its worker for now', error);
-        this.#rest.postpone();
+      // Nobody needs the worker of one that idles; for others what the store doesn't take now is kept, too.
+      if (this.resident && (isOfStore(error) || (reason === 'idle' && !isOthers(error)))) {
+        this.#teller.failed('it could not be stored, and keeps its worker for now', error);
+        if (isOfStore(error)) this.#rest.postpone();
         seat.keep();
         return;
       }
@@ -439,7 +467,7 @@ export class SessionCore {
   #lose(error: unknown): void {
     this.#loss = isStale(error) && error instanceof Error ? error : backAt(error, this.stored.revision);
     this.#revision = this.#told = this.stored.revision;
-    this.#tellLost(error);
+    this.#teller.lost(this.stored.revision, error);
   }
 
   /** Somebody else has the session, or may have it. */
@@ -457,26 +485,9 @@ export class SessionCore {
 
   async #giveBack(): Promise<void> {
     this.#rest.clear();
+    this.#keptTasks = false;
     await this.#residency.giveBack();
     this.stored.forget();
-  }
-
-  #tellLost(error: unknown): void {
-    const { revision } = this.stored;
-    const reason = error instanceof Error ? error : new Error(String(error));
-    this.#parts.context.telemetry.emit({ type: 'session:lost', ...this.#names, revision, error: reason });
-  }
-
-  #warn(what: string, error: unknown): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.#parts.context.telemetry.emit({
-      type: 'warning',
-      message: `Session '${this.key.id}': ${what}: ${why}`,
-    });
-  }
-
-  get #names(): { session: string; tenant: string } {
-    return { session: this.key.id, tenant: this.key.tenant };
   }
 
   #now(): number {

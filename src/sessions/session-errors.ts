@@ -14,7 +14,8 @@ export function backAtRevision(revision: number): string {
 
 /** The same error, which also says what became of the session. */
 export function backAt(error: unknown, revision: number): Error {
-  const message = `${error instanceof Error ? error.message : String(error)} ${backAtRevision(revision)}`;
+  const what = error instanceof Error ? error.message : String(error);
+  const message = `${what}${/[.!?]$/.test(what) ? '' : '.'} ${backAtRevision(revision)}`;
   if (!(error instanceof VivariumError)) return new InternalError('internal', message, { cause: error });
   const { code, cause } = error;
   const options = { details: { ...error.details, revision }, cause: cause ?? error };
@@ -39,6 +40,13 @@ export function isStale(error: unknown): boolean {
 
 export function isNotFound(error: unknown): boolean {
   return error instanceof SessionError && error.code === 'session_not_found';
+}
+
+/** What is here is of no use: somebody else has the session, or has removed it. */
+export function isOthers(error: unknown): boolean {
+  return (
+    isStale(error) || isNotFound(error) || (error instanceof SessionError && error.code === 'session_busy')
+  );
 }
 
 export function isOfImage(error: unknown): boolean {

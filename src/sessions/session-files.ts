@@ -1,8 +1,10 @@
 import { UsageError } from '../errors/errors.ts';
 import type { DeltaNode } from '../image/delta.ts';
+import { protocolLimits } from '../protocol/limits.ts';
 import type { FileChange, SessionFile, SessionFiles } from '../session.ts';
 import { blobsOf, type Manifest } from './manifest.ts';
-import type { SessionCore, Watcher } from './session-core.ts';
+import type { SessionCore } from './session-core.ts';
+import type { Watcher } from './session-parts.ts';
 
 /** Where Python works when nothing has changed it. */
 const homeFolder = '/home/pyodide';
@@ -28,7 +30,7 @@ export class StoredFiles implements SessionFiles {
   list(path?: string): Promise<SessionFile[]> {
     return this.#look((manifest) => {
       const cwd = cwdOf(manifest);
-      const folder = absolute(path ?? '', cwd);
+      const folder = asked(path ?? '', cwd);
       return nodesOf(manifest)
         .filter((node) => isBelow(node.path, folder))
         .map((node) => fileOf(node, cwd))
@@ -39,7 +41,7 @@ export class StoredFiles implements SessionFiles {
   stat(path: string): Promise<SessionFile | undefined> {
     return this.#look((manifest) => {
       const cwd = cwdOf(manifest);
-      const node = nodeAt(manifest, absolute(path, cwd));
+      const node = nodeAt(manifest, asked(path, cwd));
       return node && fileOf(node, cwd);
     });
   }
@@ -47,7 +49,7 @@ export class StoredFiles implements SessionFiles {
   read(path: string): Promise<Uint8Array> {
     const { core } = this.#parts;
     return this.#look(async (manifest) => {
-      const node = followed(manifest, absolute(path, cwdOf(manifest)));
+      const node = followed(manifest, asked(path, cwdOf(manifest)));
       if (node?.kind !== 'file') throw new UsageError('usage', `The session has no file '${path}'.`);
       if (node.original !== null)
         throw new UsageError(
@@ -58,12 +60,14 @@ export class StoredFiles implements SessionFiles {
     });
   }
 
-  write(path: string, content: Uint8Array | string): Promise<void> {
+  async write(path: string, content: Uint8Array | string): Promise<void> {
     const { core, call } = this.#parts;
+    asked(path, '/');
+    if (/(^|\/)\.{0,2}$/.test(path)) throw unfit(path, 'names no file');
     // As it is now.
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content.slice();
     return call(async () => {
-      const target = path.startsWith('/') ? path : absolute(path, cwdOf(await this.#present()));
+      const target = asked(path, path.startsWith('/') ? '/' : cwdOf(await this.#present()));
       await core.change([{ path: target, bytes }]);
     });
   }
@@ -72,7 +76,10 @@ export class StoredFiles implements SessionFiles {
     const { core, call } = this.#parts;
     return call(async () => {
       const manifest = await this.#present();
-      const target = absolute(path, cwdOf(manifest));
+      const cwd = cwdOf(manifest);
+      const target = asked(path, cwd);
+      if (target === cwd || isBelow(cwd, target))
+        throw unfit(path, 'has the working folder in it, which has to stay');
       if (!nodesOf(manifest).some((node) => node.path === target || isBelow(node.path, target))) return false;
       await core.change([{ path: target, bytes: null }]);
       return true;
@@ -154,6 +161,23 @@ function followed(manifest: Manifest, path: string): DeltaNode | undefined {
 
 function fileOf({ path, kind, size, mtimeMs }: DeltaNode, cwd: string): SessionFile {
   return { path: relative(path, cwd), kind, size, modifiedAt: mtimeMs };
+}
+
+/** What a caller names, absolute. The worker ends with a path that its protocol doesn't have. Throws `usage`. */
+function asked(path: string, cwd: string): string {
+  if (typeof path !== 'string' || !path.isWellFormed() || path.includes('\0'))
+    throw unfit(path, 'is no path');
+  const { maxPathBytes } = protocolLimits;
+  const full = absolute(path, cwd);
+  if (full.length > maxPathBytes || new TextEncoder().encode(full).length > maxPathBytes)
+    throw unfit(path, `is longer than ${maxPathBytes} bytes`);
+  return full;
+}
+
+function unfit(path: unknown, why: string): UsageError {
+  const text = String(path);
+  const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+  return new UsageError('usage', `files: ${shown} ${why}.`);
 }
 
 /** Without `.` and `..`. */

@@ -13,14 +13,17 @@ import { LocalSession } from './local-session.ts';
 import { assertImage } from './manifest.ts';
 import { Residency } from './residency.ts';
 import { type BytesOptions, decodeSession, type PortableSession } from './session-bytes.ts';
-import { type CallPolicy, SessionCore } from './session-core.ts';
+import { SessionCore } from './session-core.ts';
 import { metaOf, readMeta } from './session-meta.ts';
 import { assertSessionId, type CheckedSession, checkList, checkSession } from './session-options.ts';
+import type { CallPolicy } from './session-parts.ts';
 
 /** Between two looks for sessions that nobody uses any more: a part of the time that they may be unused, an hour at most. */
 const cullShare = 10;
 const longestCullMs = 3_600_000;
 const pageSize = 500;
+/** When all are: each takes as much of the host's memory as it differs by from its image. */
+const freezesAtOnce = 2;
 const ownPolicy = { durability: 'run', whenBusy: 'queue', tasks: 'keep' } as const;
 
 /** A session that is open here, is being opened, or is being closed. */
@@ -82,7 +85,7 @@ export class Sessions implements SessionHost {
     const portable = bytes && (await decodeSession(bytes, key.tenant, this.bytesOptions));
     const store = await this.#opened();
     opener.assertOpen();
-    const begin = () => this.#begin(store, key, checked, portable, opener);
+    const begin = (gone: () => void) => this.#begin(store, key, checked, portable, opener, gone);
     const { entry, isNew } = await this.#entry(key, begin);
     try {
       const core = await entry.ready;
@@ -104,7 +107,7 @@ export class Sessions implements SessionHost {
   /** The one of that key, with `opening` for the caller: it isn't closed as long as that lasts. */
   async #entry(
     key: SessionKey,
-    begin: () => Promise<SessionCore>,
+    begin: (gone: () => void) => Promise<SessionCore>,
   ): Promise<{ entry: Entry; isNew: boolean }> {
     const name = nameOf(key);
     for (;;) {
@@ -112,11 +115,11 @@ export class Sessions implements SessionHost {
       const present = this.#entries.get(name);
       if (!present) {
         const forget = (error: unknown) => {
-          this.#entries.delete(name);
+          this.#forget(entry);
           throw error;
         };
-        const ready = begin().catch(forget);
-        const entry = { name, ready, handles: new Set<LocalSession>(), opening: 1, closing: undefined };
+        const ready = begin(() => this.#forget(entry)).catch(forget);
+        const entry: Entry = { name, ready, handles: new Set(), opening: 1, closing: undefined };
         this.#entries.set(name, entry);
         return { entry, isNew: true };
       }
@@ -138,6 +141,7 @@ export class Sessions implements SessionHost {
     { create = true, request }: CheckedSession,
     portable: PortableSession | undefined,
     opener: SessionOpener,
+    gone: () => void,
   ): Promise<SessionCore> {
     const found = await store.record(key);
     if (found && portable) throw exists(key.id);
@@ -150,10 +154,7 @@ export class Sessions implements SessionHost {
       owner: this.#owner,
       residency: (holder) =>
         new Residency({ pool: this.#pool, context: this.#context, image, tenant }, holder),
-      gone: () => {
-        const entry = this.#entries.get(nameOf(key));
-        if (entry) this.#forget(entry);
-      },
+      gone,
     });
     const record = await core.open(create ? metaOf(request, image) : undefined);
     try {
@@ -231,10 +232,11 @@ export class Sessions implements SessionHost {
     // `#closing` has to be set before anything is done.
     await undefined;
     this.#cullTimer?.cancel();
+    const gate = gateOf(freezesAtOnce);
     const shut = async ({ ready, closing }: Entry) => {
       const core = await ready.catch(() => undefined);
       await closing?.catch(() => undefined);
-      await core?.shut('close');
+      await core?.shut('close', gate);
     };
     await Promise.allSettled([...this.#entries.values()].map(shut));
     const store = await this.#opening?.catch(() => undefined);
@@ -327,6 +329,23 @@ export class Sessions implements SessionHost {
   carry(job: Job, bytes: Uint8Array): Promise<void> {
     return carry(job, bytes, this.#pool, this.#context, this.bytesOptions);
   }
+}
+
+/** Lets so many work at a time, in the order of their coming. */
+function gateOf(free: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let left = free;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (left > 0) left--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else left++;
+    }
+  };
 }
 
 function nameOf({ tenant, id }: SessionKey): string {

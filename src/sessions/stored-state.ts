@@ -10,14 +10,17 @@ export class StoredState {
   readonly #store: SessionStore;
   readonly #key: SessionKey;
   readonly #image: ManifestImage;
+  readonly #maxBytes: number;
   #revision = 0;
   /** Kept while the session has a worker. */
   #manifest: Manifest | undefined;
 
-  constructor(store: SessionStore, key: SessionKey, image: ManifestImage) {
+  /** `maxBytes`: what a worker may have. */
+  constructor(store: SessionStore, key: SessionKey, image: ManifestImage, maxBytes: number) {
     this.#store = store;
     this.#key = key;
     this.#image = image;
+    this.#maxBytes = maxBytes;
   }
 
   get revision(): number {
@@ -68,8 +71,13 @@ export class StoredState {
     return this.#store.blob(this.#key, hash);
   }
 
-  /** Of a file. */
-  async content(manifest: Manifest, { blob, blobs: count, size }: DeltaNode): Promise<Uint8Array> {
+  /** Of a file. Rejects with `session_limit`: a few bytes that are stored can be named many times. */
+  async content(manifest: Manifest, { path, blob, blobs: count, size }: DeltaNode): Promise<Uint8Array> {
+    if (size > this.#maxBytes)
+      throw new SessionError(
+        'session_limit',
+        `The file '${path}' has ${size} bytes, more than the ${this.#maxBytes} that a worker may have.`,
+      );
     const hashes = manifest.blobs.slice(blob, blob + count);
     const lengths = manifest.header?.blobs.slice(blob, blob + count) ?? [];
     try {

@@ -49,16 +49,19 @@ export class Turns {
 
   async #loop(): Promise<void> {
     this.#looping = true;
-    while (this.#nudged || this.#queue.size > 0) {
-      this.#nudged = false;
-      await this.#between(this.#queue.peek()?.since);
-      const call = this.#queue.shift();
-      if (!call) continue;
-      this.#calling = true;
-      await call.work();
-      // What it left is looked at, also when it was the last.
-      this.#nudged = true;
+    try {
+      while (this.#nudged || this.#queue.size > 0) {
+        this.#nudged = false;
+        await this.#between(this.#queue.peek()?.since);
+        const call = this.#queue.shift();
+        if (!call) continue;
+        this.#calling = true;
+        await call.work();
+        // What it left is looked at, also when it was the last.
+        this.#nudged = true;
+      }
+    } finally {
+      this.#looping = false;
     }
-    this.#looping = false;
   }
 }

@@ -90,7 +90,9 @@ export class MemoryStore implements SessionStore {
 
   async renew(lease: Lease, ttlMs: number): Promise<void> {
     checkDuration('ttlMs', ttlMs);
-    this.#leased(lease).leasedUntil = this.#time() + ttlMs;
+    const session = this.#leased(lease);
+    session.usedAt = this.#time();
+    session.leasedUntil = session.usedAt + ttlMs;
   }
 
   async release(lease: Lease): Promise<void> {

@@ -82,7 +82,7 @@ export class SqlStore implements SessionStore {
     await this.#database.change(async (tx) => {
       const { id } = await leasedSession(tx, dialect, lease);
       await tx.rows(
-        `UPDATE vivarium_sessions SET leased_until = ${dialect.now} + $2 WHERE id = $1`,
+        `UPDATE vivarium_sessions SET leased_until = ${dialect.now} + $2, used_at = ${dialect.now} WHERE id = $1`,
         id,
         Math.ceil(ttlMs),
       );

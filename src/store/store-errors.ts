@@ -7,7 +7,8 @@ function named({ tenant, id }: SessionKey): string {
 }
 
 export function busy(key: SessionKey, heldBy: string, retryAfterMs: number): SessionError {
-  const message = `${named(key)} is in use by another host, for ${retryAfterMs} ms unless that renews it`;
+  const seconds = Math.ceil(retryAfterMs / 1000);
+  const message = `${named(key)} is in use by another program; should that have died, it's free in ${seconds} s`;
   return new SessionError('session_busy', message, { details: { ...key, heldBy, retryAfterMs } });
 }
 

@@ -29,7 +29,7 @@ export interface SessionRecord {
   readonly checkpoints: number;
   /** Milliseconds since 1970, by the store's clock. */
   readonly createdAt: number;
-  /** When it was last acquired, saved or released. */
+  /** When it was last acquired, renewed, saved or released. */
   readonly usedAt: number;
   /** Somebody holds it, and the time isn't over. */
   readonly leasedBy: string | undefined;

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { LineSource } from '../../src/cli/lines.ts';
-import { WorkerError } from '../../src/errors/errors.ts';
+import { SessionError, WorkerError } from '../../src/errors/errors.ts';
 import type { RuntimeEvent } from '../../src/runtime.ts';
 import { MemoryStore } from '../../src/store/memory-store.ts';
 import { createFakeRuntime, FakeClock, type FakeRun } from '../../src/testing.ts';
@@ -498,4 +498,29 @@ test('quiet: only what was asked for, and errors', async () => {
   expect(await done).toBe(2);
   expect(stderr.text).toBe('vivarium: say %files [FOLDER]\n');
   expect(existsSync('out.txt')).toBe(true);
+});
+
+test('a session that another build of its image made can be reset', async () => {
+  const store = new FaultyStore(new MemoryStore());
+  const request = { session: 'notes' };
+  const first = startRepl({
+    request,
+    text: 'x = 1',
+    run: ({ state }) => {
+      state.values.set('x', '1');
+      return {};
+    },
+    fake: { store: async () => store },
+  });
+  expect(await first.done).toBe(0);
+  const error = new SessionError('session_image', 'another build of the image');
+  const work = ({ what }: { what: string }) => (what === 'thaw' ? { error } : {});
+  const { done, codes, stderr } = startRepl({
+    request,
+    text: '%reset\ny = 2',
+    fake: { store: async () => store, work },
+  });
+  expect(await done).toBe(0);
+  expect(stderr.text).toContain('%reset at the prompt');
+  expect(codes).toEqual(['y = 2']);
 });

@@ -158,3 +158,53 @@ it('doesn’t open a store for the sake of closing it', async () => {
   await runtime.close();
   expect(opens).toBe(0);
 });
+
+it('freezes no more than two at a time, and isn’t kept from that by those that run', async () => {
+  let [now, most] = [0, 0];
+  const here = world();
+  const work = ({ what }: { what: string }) => {
+    if (what === 'freeze') most = Math.max(most, ++now);
+    return what === 'freeze' ? { delayMs: 10 } : {};
+  };
+  const { runtime, told } = host(here, { size: 7 }, { work });
+  runtime.subscribe((event) => void (event.type === 'session:freeze' && now--));
+  const sessions = await Promise.all(
+    [...'abcdefg'].map((id) => runtime.session(id, { durability: 'freeze' })),
+  );
+  await Promise.all(sessions.map((session) => session.run('set x 1')));
+  const hanging = sessions.slice(0, 2).map((session) => session.run('hang', { timeoutMs: Infinity }));
+  await vi.waitFor(() => expect(runtime.stats().running).toBe(2));
+  const closing = runtime.close({ graceMs: 60_000 });
+  await vi.waitFor(async () => {
+    await here.advance(10);
+    expect(told('session:freeze')).toHaveLength(5);
+  });
+  expect(most).toBe(2);
+  const again = runtime.close({ graceMs: 0 });
+  await over(here, Promise.all([closing, again]));
+  expect((await Promise.all(hanging)).map(({ status }) => status)).toEqual(['interrupted', 'interrupted']);
+});
+
+it('waits no longer than the grace period for a store that doesn’t answer', async () => {
+  const here = world();
+  const { runtime } = host(here, { size: 2 });
+  const [busy, other] = [await runtime.session('a'), await runtime.session('b', { durability: 'freeze' })];
+  await other.run('set x 1');
+  const never = new Promise<void>(() => undefined);
+  here.store.plan.push({ name: 'save', fault: never }, { name: 'save', fault: never });
+  const run = busy.run('set x 1');
+  const told = expect(run).rejects.toMatchObject({ code: 'closed' });
+  await vi.waitFor(() => expect(here.store.plan).toHaveLength(1));
+  let closed = false;
+  const closing = runtime.close({ graceMs: 1000 }).then(() => {
+    closed = true;
+  });
+  await vi.waitFor(() => expect(here.store.plan).toHaveLength(0));
+  await here.advance(1000);
+  expect(closed).toBe(false);
+  await here.advance(2000);
+  await closing;
+  await told;
+  expect(runtime.status).toBe('closed');
+  expect(runtime.engine.alive).toEqual([]);
+});

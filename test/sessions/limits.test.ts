@@ -1,4 +1,7 @@
 import { expect, it, vi } from 'vitest';
+import { fileBlobBytes } from '../../src/image/delta.ts';
+import { decodeManifest, encodeManifest, type Manifest } from '../../src/sessions/manifest.ts';
+import { decodeSession, encodeSession } from '../../src/sessions/session-bytes.ts';
 import { host, resultOf, settled, world } from './subject.ts';
 
 const large = 'abcdefghijklmnopqrstuvwxyz0123456789'.repeat(40);
@@ -133,3 +136,52 @@ it('tries to open its store again when that has failed', async () => {
 function randomText(length: number): string {
   return Array.from({ length }, () => String.fromCharCode(33 + Math.floor(Math.random() * 90))).join('');
 }
+
+it('doesn’t cull what is open and read, however rarely it changes', async () => {
+  const here = world();
+  const { runtime, told } = host(here, { sessions: { cullTimeoutMs: 120_000 } });
+  const session = await runtime.session('a');
+  await session.run('write f text');
+  await session.freeze();
+  for (let n = 0; n < 15; n++) {
+    await here.advance(20_000);
+    expect(await session.files.list()).toHaveLength(1);
+    await settled();
+  }
+  expect(told('session:cull')).toEqual([]);
+});
+
+it('unpacks no more than a worker may have, however small it is stored: not for a thaw, a file or bytes', async () => {
+  const here = world();
+  const { runtime } = host(here, { maxResidentBytes: 192 * 2 ** 20 });
+  const session = await runtime.session('a');
+  await session.run('1', { files: { same: new Uint8Array(fileBlobBytes) } });
+  const options = { key: undefined, maxBytes: 2 ** 20 };
+  const portable = await decodeSession(await session.export(), '', options);
+  await session.close();
+  const times = (192 * 2 ** 20) / fileBlobBytes + 1;
+  const repeated = ({ header, ...facts }: Manifest): Manifest => {
+    const [hash = ''] = facts.blobs;
+    const [node] = header?.tree.nodes ?? [];
+    if (!header || !node) throw new TypeError('it has a file');
+    const blobs = Array.from({ length: times }, () => fileBlobBytes);
+    const nodes = [{ ...node, blobs: times, size: times * fileBlobBytes }];
+    const tree = { ...header.tree, nodes };
+    return { ...facts, header: { ...header, blobs, tree }, blobs: blobs.map(() => hash) };
+  };
+  const sessionBytes = await encodeSession({ ...portable, manifest: repeated(portable.manifest) }, options);
+  expect(sessionBytes.byteLength).toBeLessThan(10_000);
+  await expect(runtime.run('1', { sessionBytes })).rejects.toMatchObject({ code: 'session_limit' });
+  const { revision } = here.store;
+  here.store.revision = async (...given) => {
+    const found = await revision(...given);
+    return (
+      found && { ...found, manifest: await encodeManifest(repeated(await decodeManifest(found.manifest))) }
+    );
+  };
+  const again = await runtime.session('a');
+  const before = here.store.calls.length;
+  await expect(again.files.read('same')).rejects.toMatchObject({ code: 'session_limit' });
+  await expect(again.run('1')).rejects.toMatchObject({ code: 'session_limit' });
+  expect(here.store.calls.slice(before)).not.toContain('blob');
+});

@@ -270,3 +270,25 @@ describe('a worker that is wanted', () => {
     expect(await resultOf(session.run('get x'))).toBe('1');
   });
 });
+
+it('says once what was lost when it is closed before anything else is called', async () => {
+  const here = subject({ size: 1 });
+  const { runtime } = here;
+  const session = await runtime.session('a', { durability: 'freeze' });
+  await session.run('set x 1');
+  await session.freeze();
+  await session.run('set x 2');
+  await settled();
+  runtime.engine.workers[0]?.die();
+  await settled();
+  await expect(session.close()).rejects.toMatchObject({
+    code: 'crashed',
+    message: expect.stringMatching(/[^.]\. The session is back at revision 1\.$/),
+  });
+  expect(session.status).toBe('closed');
+  await session.close();
+  await expect(session.run('get x')).rejects.toMatchObject({ code: 'closed' });
+  const again = await runtime.session('a');
+  expect(await over(here, resultOf(again.run('get x')))).toBe('1');
+  await again.close();
+});

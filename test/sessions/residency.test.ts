@@ -1,7 +1,7 @@
 import { expect, it, vi } from 'vitest';
 import type { Session } from '../../src/session.ts';
 import type { FakeRuntime } from '../../src/testing.ts';
-import { outcomes, over, resultOf, settled, subject, workerOf } from './subject.ts';
+import { host, outcomes, over, resultOf, settled, subject, workerOf, world } from './subject.ts';
 
 /** Ids of the sessions that have a worker. */
 function residents(sessions: readonly Session[]): string[] {
@@ -208,6 +208,33 @@ it('gives its worker back when nobody has used it for some time', async () => {
   expect(await resultOf(session.run('all'))).toEqual({ x: '1', y: '1' });
 });
 
+it.each([
+  { obstacle: 'task one', code: 'not_freezable' },
+  { obstacle: `set k ${randomText(3000)}`, code: 'session_limit' },
+])(
+  'keeps a worker that only idles, as long as what is in it can’t be stored ($code)',
+  async ({ obstacle, code }) => {
+    const here = world({ limits: { maxSessionBytes: 1000 } });
+    const { runtime, told } = host(here, { size: 2, sessions: { idleTimeoutMs: 10_000 } });
+    const session = await runtime.session('a', { durability: 'freeze', tasks: 'refuse' });
+    await session.run('set x 1');
+    await session.run(obstacle);
+    await settled();
+    for (let n = 1; n <= 3; n++) {
+      await here.advance(10_000);
+      await vi.waitFor(() => expect(told('warning')).toHaveLength(n));
+      await settled();
+    }
+    // Not before it has idled again.
+    await here.advance(9999);
+    expect(told('warning')).toHaveLength(3);
+    expect(session).toMatchObject({ status: 'resident', revision: 2 });
+    expect(await resultOf(session.run('get x'))).toBe('1');
+    expect(told('session:lost')).toEqual([]);
+    await expect(session.freeze()).rejects.toMatchObject({ code });
+  },
+);
+
 it('moves to a new worker when all are replaced', async () => {
   const here = subject({ size: 2 });
   const { runtime, events } = here;
@@ -299,3 +326,7 @@ it('is ended when it can’t be rewound', async () => {
   expect(await workerOf(runtime.run('1'))).not.toBe(first);
   expect(events.filter((event) => event.type === 'worker:restart')).toMatchObject([{ reason: 'dirty' }]);
 });
+
+function randomText(length: number): string {
+  return Array.from({ length }, () => String.fromCharCode(33 + Math.floor(Math.random() * 90))).join('');
+}

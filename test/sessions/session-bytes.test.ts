@@ -1,13 +1,13 @@
 import { createHash, createHmac } from 'node:crypto';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { SessionError } from '../../src/errors/errors.ts';
 import { type DeltaHeader, deltaVersion, fileBlobBytes } from '../../src/image/delta.ts';
 import { deflate, packBlobs, unpackBlobs } from '../../src/sessions/blobs.ts';
 import { FormatError } from '../../src/sessions/format-error.ts';
 import { decodeManifest, encodeManifest, type Manifest } from '../../src/sessions/manifest.ts';
 import { type BytesOptions, decodeSession, encodeSession } from '../../src/sessions/session-bytes.ts';
-import { resultOf, subject } from './subject.ts';
+import { resultOf, settled, subject } from './subject.ts';
 
 const key = new TextEncoder().encode('a key of the operator');
 const open: BytesOptions = { key: undefined, maxBytes: 2 ** 20 };
@@ -331,4 +331,21 @@ describe('a run that is given a session', () => {
     expect((await busy).status).toBe('ok');
     expect((await runtime.run('1')).status).toBe('ok');
   });
+});
+
+it('doesn’t start a run that was given up while its state was thawed', async () => {
+  let thaws = 0;
+  const work = ({ what }: { what: string }) => (what === 'thaw' && thaws++ >= 0 ? { delayMs: 1000 } : {});
+  const here = subject({ size: 1 }, { work });
+  const { runtime } = here;
+  const { sessionBytes } = await runtime.run('set x 1', { sessionBytes: new Uint8Array() });
+  const controller = new AbortController();
+  const run = runtime.run('hang', { sessionBytes, signal: controller.signal });
+  await vi.waitFor(() => expect(thaws).toBe(1));
+  controller.abort();
+  expect((await run).status).toBe('interrupted');
+  await here.advance(1000);
+  await settled();
+  expect(runtime.engine.workers.flatMap(({ runs }) => runs.map(({ code }) => code))).not.toContain('hang');
+  expect(await resultOf(runtime.run('all'))).toEqual({});
 });

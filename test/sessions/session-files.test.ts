@@ -62,6 +62,30 @@ it('refuses what can’t be written, and keeps the state', async () => {
   expect(await resultOf(session.run('get x'))).toBe('1');
 });
 
+it('refuses paths that the protocol doesn’t have before a worker hears of them, and takes them as Python does', async () => {
+  const { runtime } = subject();
+  const session = await runtime.session('a');
+  await session.run('set x 1');
+  const long = `/${'ü'.repeat(2048)}`;
+  for (const path of ['/tmp/', '/', '', '.', 'a/..', 'a\0b', long, '\ud800', 7 as unknown as string])
+    await expect(session.files.write(path, 'text')).rejects.toMatchObject({ code: 'usage' });
+  for (const path of ['/', '/home', '', '.', 'a\0b', long])
+    await expect(session.files.remove(path)).rejects.toMatchObject({ code: 'usage' });
+  for (const path of ['a\0b', long]) {
+    await expect(session.files.read(path)).rejects.toMatchObject({ code: 'usage' });
+    await expect(session.files.stat(path)).rejects.toMatchObject({ code: 'usage' });
+    await expect(session.files.list(path)).rejects.toMatchObject({ code: 'usage' });
+  }
+  expect(session.revision).toBe(1);
+  await session.files.write('/tmp/../x', 'one');
+  await session.files.write('/tmp//y', 'two');
+  await session.files.write('./a/../z', 'three');
+  expect((await session.files.list('/')).map(({ path }) => path)).toEqual(['/tmp/y', '/x', 'z']);
+  expect(await session.files.remove('/tmp/../tmp//')).toBe(true);
+  expect(runtime.engine.starts).toHaveLength(1);
+  expect(await resultOf(session.run('get x'))).toBe('1');
+});
+
 it('shows what isn’t stored as yet', async () => {
   const { runtime } = subject();
   const session = await runtime.session('a', { durability: 'freeze' });

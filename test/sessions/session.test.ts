@@ -362,6 +362,31 @@ it('says so when only the kernel can tell that its image is another build, and c
   expect(await resultOf(again.run('all'))).toEqual({});
 });
 
+it('leaves tasks alone until it is frozen: looking at files, checkpoints and forks are none of Python’s business', async () => {
+  const { runtime, told } = subject();
+  for (const tasks of ['refuse', 'cancel'] as const) {
+    const session = await runtime.session(tasks, { tasks, durability: 'freeze' });
+    session.files.watch(() => undefined);
+    await session.run('set x 1\ntask t1\nwrite f text');
+    expect((await session.files.list()).map(({ path }) => path)).toEqual(['f']);
+    await session.checkpoint('here');
+    await (await session.fork(`${tasks}-2`)).close();
+    expect(told('warning')).toEqual([]);
+    expect(session).toMatchObject({ status: 'resident', revision: 1 });
+    if (tasks === 'refuse') {
+      await expect(session.freeze()).rejects.toMatchObject({ code: 'not_freezable' });
+      expect(session).toMatchObject({ status: 'resident', revision: 1 });
+    } else {
+      await session.freeze();
+      expect(session).toMatchObject({ status: 'frozen', revision: 2 });
+      expect(told('warning')).toMatchObject([
+        { message: expect.stringMatching(/'cancel': tasks were cancelled .*: t1\./) },
+      ]);
+    }
+    expect(await resultOf(session.run('get x'))).toBe('1');
+  }
+});
+
 it('cancels or refuses pending tasks as asked, or keeps them', async () => {
   const { runtime, told } = subject();
   const keep = await runtime.session('keep');

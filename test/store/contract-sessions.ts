@@ -155,6 +155,19 @@ export function sessionsContract({ make, isShared }: SubjectKind): void {
     expect((await subject.held()) ?? []).toEqual([]);
   });
 
+  it('renewing is using', async () => {
+    await using subject = await make();
+    const store = await subject.open();
+    const lease = await begin(store, 'a');
+    await subject.elapse(10 * minute);
+    await store.renew(lease, minute);
+    await subject.elapse(2 * minute);
+    // Nobody holds it any more.
+    expect((await store.record(key('a')))?.leasedBy).toBeUndefined();
+    expect(await store.cull(5 * minute)).toEqual([]);
+    expect(await store.cull(minute)).toEqual([key('a')]);
+  });
+
   describe('a limit', () => {
     it('of sessions', async () => {
       await using subject = await make();

@@ -56,7 +56,7 @@ export class Model {
   renew(lease: ModelLease, ttl: number): string {
     const session = this.held(lease);
     if (session === undefined) return 'session_stale';
-    session.until = this.now + ttl;
+    Object.assign(session, { until: this.now + ttl, usedAt: this.now });
     return 'ok';
   }
 
