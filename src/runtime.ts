@@ -447,6 +447,7 @@ export interface Runtime extends AsyncDisposable {
    * Ends every worker. Runs under way get `graceMs` (default 5000). Queued ones reject with `closed`; nobody has to
    * await them: such a rejection is never an unhandled one. A later call with a shorter grace period hastens the first.
    * Sessions are frozen; those that aren't within the grace period are at the revision that was stored last.
+   * A store that doesn't answer is waited for two seconds more; a run that it was to take then rejects with `closed`, stored or not.
    */
   close(options?: { graceMs?: number | undefined }): Promise<void>;
 }

@@ -148,15 +148,24 @@ function nodeAt(manifest: Manifest, path: string): DeltaNode | undefined {
   return nodesOf(manifest).find((node) => node.path === path);
 }
 
-/** The file that a path leads to, by the links at its end. */
+/** The file that a path leads to, by the links in it. */
 function followed(manifest: Manifest, path: string): DeltaNode | undefined {
-  let at = path;
-  for (let links = 0; links < maxLinks; links++) {
-    const node = nodeAt(manifest, at);
-    if (node?.kind !== 'link') return node;
-    at = absolute(node.target, at.slice(0, at.lastIndexOf('/')) || '/');
+  const nodes = new Map(nodesOf(manifest).map((node) => [node.path, node]));
+  let at: string[] = [];
+  let left = path.split('/');
+  for (let links = 0; ; ) {
+    const part = left.shift();
+    if (part === undefined) return nodes.get(`/${at.join('/')}`);
+    if (part === '..') at.pop();
+    if (part === '' || part === '.' || part === '..') continue;
+    const node = nodes.get(`/${[...at, part].join('/')}`);
+    if (node?.kind !== 'link') at.push(part);
+    else {
+      if (++links > maxLinks) return undefined;
+      if (node.target.startsWith('/')) at = [];
+      left = [...node.target.split('/'), ...left];
+    }
   }
-  return undefined;
 }
 
 function fileOf({ path, kind, size, mtimeMs }: DeltaNode, cwd: string): SessionFile {

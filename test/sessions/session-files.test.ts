@@ -152,6 +152,7 @@ it('lists nothing of what was removed and is still open, follows links, and leav
       node('/home/pyodide/folder', { kind: 'folder' }),
       node('/home/pyodide/folder/link', { kind: 'link', target: '../real' }),
       node('/home/pyodide/loop', { kind: 'link', target: 'loop' }),
+      node('/home/pyodide/there', { kind: 'link', target: '/home/./pyodide/folder/' }),
       node('/home/pyodide/out', { kind: 'link', target: '/lib/os.py' }),
       node('/home/pyodide/renamed', { original: '/lib/os.py', size: 100 }),
       { ...node('', {}), blob: 1 },
@@ -167,9 +168,11 @@ it('lists nothing of what was removed and is still open, follows links, and leav
     'link out',
     'file real',
     'file renamed',
+    'link there',
   ]);
-  expect(text(await again.files.read('folder/link'))).toBe('text');
-  for (const path of ['loop', 'out', 'folder', ''])
+  for (const path of ['folder/link', 'there/link', 'there/../real'])
+    expect(text(await again.files.read(path))).toBe('text');
+  for (const path of ['loop', 'loop/real', 'there/none', 'out', 'folder', ''])
     await expect(again.files.read(path)).rejects.toMatchObject({ code: 'usage' });
   await expect(again.files.read('renamed')).rejects.toThrow(/only Python can read it/);
   await settled();
