@@ -150,11 +150,13 @@ function pagesOf(
   limit: MemoryLimit,
   { deadStack }: Baseline,
 ): ChangedPages {
-  const pages = changedPages(module.HEAPU8, image, deadStack);
+  // What lies above is nobody's, and the memory of a worker that had a larger session is long.
+  const end = Math.ceil(Math.max(heapTop(module), image.header.heapTop) / pageBytes) * pageBytes;
+  const pages = changedPages(module.HEAPU8.subarray(0, end), image, deadStack);
   if (pages.blobs.reduce((sum, { length }) => sum + length, 0) < scrubBytes) return pages;
   limit.set(module.HEAPU8.length);
   scrubFreeMemory(module);
-  return changedPages(module.HEAPU8, image, deadStack);
+  return changedPages(module.HEAPU8.subarray(0, end), image, deadStack);
 }
 
 function fileAt({ FS }: PyodideModule, path: string): Uint8Array<ArrayBuffer> {
