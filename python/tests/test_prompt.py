@@ -88,12 +88,6 @@ def test_names_and_attributes():
     assert complete("f(", namespace) == {"word": "", "matches": []}
 
 
-def test_modules():
-    pytest.importorskip("_pyrepl._module_completer")
-    assert "json" in complete("import js", {})["matches"]
-    assert complete("from email.mim", {})["matches"] == ["email.mime"]
-
-
 ALIKE = {"hold": True, "purpose": "prompt"}
 
 
