@@ -120,7 +120,7 @@ export function thawState(
   if (linked !== null) {
     const added = linked.libraries.slice(libraries.count);
     // Compiled at once: nothing else goes on here, and the engine's own compilers are out of reach by now.
-    const compiled = added.map(({ path }) => new WebAssembly.Module(fileAt(module, path)));
+    const compiled = added.map(({ path }) => new WebAssembly.Module(libraryAt(module, files, path)));
     libraries.replay(module, linked, compiled);
     // Their data was written to the heap, which has to be the image's for what follows.
     baseline.restore();
@@ -159,8 +159,12 @@ function pagesOf(
   return changedPages(module.HEAPU8.subarray(0, end), image, deadStack);
 }
 
-function fileAt({ FS }: PyodideModule, path: string): Uint8Array<ArrayBuffer> {
-  return bytesOf(FS.lookupPath(path, { follow: true }).node).slice() as Uint8Array<ArrayBuffer>;
+/** As when Python loads one: never what a run has written. */
+function libraryAt({ FS }: PyodideModule, files: LayeredFiles, path: string): Uint8Array<ArrayBuffer> {
+  const { node } = FS.lookupPath(path, { follow: true });
+  if (files.isForeign(node))
+    throw new SessionError('session_bytes', 'The session’s state names a library that no package brought.');
+  return bytesOf(node).slice() as Uint8Array<ArrayBuffer>;
 }
 
 export function notFreezable(objects: readonly string[]): SessionError {

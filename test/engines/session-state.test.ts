@@ -387,6 +387,22 @@ await asyncio.sleep(0)
       await worker.rewind();
     });
 
+    it('T42: loads no library that a run wrote, whatever a delta says', async () => {
+      await hold(worker, 'open("lib.so", "wb").write(b"\\0asm\\1\\0\\0\\0")');
+      const { delta } = await worker.freeze({ tasks: 'keep' });
+      await worker.rewind();
+      const base = { handle: 8, global: false, memoryBase: 0, tableBase: 1, tableSize: 1 };
+      const linked = {
+        libraries: [{ path: '/home/pyodide/lib.so', ...base }],
+        ...{ tableLength: 1e5, slots: [], freeSlots: [], offsets: [] },
+      };
+      await expect(worker.thaw({ ...delta, header: { ...delta.header, linked } })).rejects.toMatchObject({
+        code: 'session_bytes',
+        message: expect.stringMatching(/library/),
+      });
+      await worker.rewind();
+    });
+
     it('writes and removes files between runs', async () => {
       await hold(
         worker,
